@@ -1,0 +1,185 @@
+#ifndef ATOLL_BENCHMARKS_WORKLOADS_ATOLL_HEAP_H_
+#define ATOLL_BENCHMARKS_WORKLOADS_ATOLL_HEAP_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <utility>
+
+#include "atoll/atoll.h"
+
+namespace bench {
+
+/// Two references and a number: 32 bytes with the header.
+struct AtollNode : Atoll::Object {
+  Atoll::Member<AtollNode> left;
+  Atoll::Member<AtollNode> right;
+  int64_t value;
+};
+static_assert(sizeof(AtollNode) == 32);
+
+}  // namespace bench
+
+template <>
+struct Atoll::Fields<bench::AtollNode>
+    : Atoll::References<ATOLL_FIELD(bench::AtollNode, left), ATOLL_FIELD(bench::AtollNode, right)> {
+};
+
+namespace bench {
+
+/// Ends the program where a benchmark can only give up.
+template <typename T>
+T OrExit(Atoll::Result<T> result) {
+  if (result.ok()) return std::move(result).value();
+  std::fprintf(stderr, "atoll: %s\n", result.status().message().c_str());
+  std::exit(1);
+}
+inline void OrExit(const Atoll::Status& status) {
+  if (status.ok()) return;
+  std::fprintf(stderr, "atoll: %s\n", status.message().c_str());
+  std::exit(1);
+}
+
+/// One Atoll heap with the types of the workloads; every AtollHeap made from it is a mutator with a
+/// region of its own, or, where `one_region` is asked for, a mutator of the one region.
+class AtollWorld {
+ public:
+  struct Options {
+    Atoll::HeapOptions heap;
+    bool one_region = false;
+  };
+
+  /// The options of all worlds made without any; set once, before the first.
+  static Options& Defaults() {
+    static Options options;
+    return options;
+  }
+
+  AtollWorld() : AtollWorld(Defaults()) {}
+  explicit AtollWorld(const Options& options)
+      : heap_(OrExit(Atoll::CreateHeap(options.heap))),
+        node_type_(OrExit(heap_->RegisterType(Atoll::Describe<AtollNode>("Node")))),
+        table_type_(OrExit(heap_->RegisterType(Atoll::DescribeRefArray("Table")))),
+        doubles_type_(OrExit(heap_->RegisterType(Atoll::DescribeDataArray<double>("Doubles")))) {
+    if (options.one_region) shared_ = OrExit(heap_->CreateRegion({.name = "shared"}));
+  }
+
+  Atoll::Heap& heap() { return *heap_; }
+  const Atoll::Type& node_type() const { return *node_type_; }
+  const Atoll::Type& table_type() const { return *table_type_; }
+  const Atoll::Type& doubles_type() const { return *doubles_type_; }
+  /// Null unless all mutators share one.
+  Atoll::Region* shared_region() { return shared_.get(); }
+
+ private:
+  std::unique_ptr<Atoll::Heap> heap_;
+  const Atoll::Type* node_type_;
+  const Atoll::Type* table_type_;
+  const Atoll::Type* doubles_type_;
+  std::unique_ptr<Atoll::Region> shared_;
+};
+
+/// The heap type of the workloads (see trees.h) on Atoll: a managed mutator for as long as it
+/// stands. Roots are Locals.
+class AtollHeap {
+ public:
+  using World = AtollWorld;
+  using Node = AtollNode;
+  using Table = Atoll::RefArray<AtollNode>;
+  using Doubles = Atoll::DataArray<double>;
+  static constexpr bool kExplicit = false;
+  static constexpr bool kMoves = true;
+
+  explicit AtollHeap(World& world)
+      : node_type_(world.node_type()),
+        table_type_(world.table_type()),
+        doubles_type_(world.doubles_type()) {
+    Atoll::Region* region = world.shared_region();
+    if (region == nullptr) {
+      own_region_ = OrExit(world.heap().CreateRegion({.name = "mutator"}));
+      region = own_region_.get();
+    }
+    mutator_owner_ = OrExit(region->AttachMutator("mutator"));
+    mutator_ = mutator_owner_.get();
+    mutator_->LeaveNative();
+  }
+  ~AtollHeap() { OrExit(mutator_->Detach()); }
+  AtollHeap(const AtollHeap&) = delete;
+  AtollHeap& operator=(const AtollHeap&) = delete;
+
+  struct Scope {
+    explicit Scope(AtollHeap& heap) : scope(heap.mutator()) {}
+    Atoll::HandleScope scope;
+  };
+  struct Away {
+    explicit Away(AtollHeap& heap) : scope(heap.mutator()) {}
+    Atoll::NativeScope scope;
+  };
+  template <typename T>
+  struct Root : Atoll::Local<T> {
+    ATOLL_ALWAYS_INLINE Root(AtollHeap& heap, T* object)
+        : Atoll::Local<T>(heap.mutator(), object) {}
+  };
+
+  ATOLL_ALWAYS_INLINE Node* Make(int64_t value) {
+    Node* node = Checked(Atoll::New<Node>(*mutator_, node_type_));
+    node->value = value;
+    return node;
+  }
+  ATOLL_ALWAYS_INLINE Node* Make(const Root<Node>& left, int64_t value) {
+    Node* node = Make(value);
+    node->left.Init(*mutator_, node, left.get());
+    return node;
+  }
+  ATOLL_ALWAYS_INLINE Node* Make(const Root<Node>& left, const Root<Node>& right, int64_t value) {
+    Node* node = Make(value);
+    node->left.Init(*mutator_, node, left.get());
+    node->right.Init(*mutator_, node, right.get());
+    return node;
+  }
+  static Node* Left(const Node* node) { return node->left.get(); }
+  static Node* Right(const Node* node) { return node->right.get(); }
+  static int64_t Value(const Node* node) { return node->value; }
+  ATOLL_ALWAYS_INLINE void SetLeft(Node* node, Node* child) {
+    node->left.Set(*mutator_, node, child);
+  }
+  ATOLL_ALWAYS_INLINE void SetRight(Node* node, Node* child) {
+    node->right.Set(*mutator_, node, child);
+  }
+
+  Table* MakeTable(size_t length) {
+    return Checked(Atoll::NewArray<Table>(*mutator_, table_type_, length));
+  }
+  Doubles* MakeDoubles(size_t length) {
+    return Checked(Atoll::NewArray<Doubles>(*mutator_, doubles_type_, length));
+  }
+  static Node* At(Table* table, size_t i) { return table->at(i).get(); }
+  ATOLL_ALWAYS_INLINE void Put(Table* table, size_t i, Node* node) {
+    table->at(i).Set(*mutator_, table, node);
+  }
+  static double* Data(Doubles* doubles) { return doubles->elements(); }
+
+  ATOLL_ALWAYS_INLINE void Poll() { mutator_->Poll(); }
+  Atoll::Mutator& mutator() { return *mutator_; }
+  Atoll::Region& region() { return mutator_->region(); }
+
+ private:
+  template <typename T>
+  ATOLL_ALWAYS_INLINE T* Checked(T* object) {
+    if (ATOLL_UNLIKELY(object == nullptr)) OrExit(mutator_->last_error());
+    return object;
+  }
+
+  const Atoll::Type& node_type_;
+  const Atoll::Type& table_type_;
+  const Atoll::Type& doubles_type_;
+  std::unique_ptr<Atoll::Region> own_region_;
+  std::unique_ptr<Atoll::Mutator> mutator_owner_;
+  Atoll::Mutator* mutator_;
+};
+
+}  // namespace bench
+
+#endif  // ATOLL_BENCHMARKS_WORKLOADS_ATOLL_HEAP_H_

@@ -1,0 +1,247 @@
+#include "heap/block_pool.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "atoll/config.h"
+#include "heap/poison.h"
+
+namespace Atoll {
+namespace {
+
+// The mask of `blocks` (1 to 63) adjacent bits at bit 0.
+uint64_t RunMask(size_t blocks) {
+  return blocks == kBlocksPerChunk ? ~uint64_t{0} : (uint64_t{1} << blocks) - 1;
+}
+
+// The lowest bit at which `blocks` adjacent bits of the mask are set, or -1.
+int FindRun(uint64_t mask, size_t blocks) {
+  uint64_t starts = mask;
+  size_t have = 1;
+  while (have < blocks && starts != 0) {
+    const size_t step = std::min(have, blocks - have);
+    starts &= starts >> step;
+    have += step;
+  }
+  return starts == 0 ? -1 : std::countr_zero(starts);
+}
+
+}  // namespace
+
+void BlockPool::ChunkList::Push(Chunk* chunk) {
+  chunk->previous = nullptr;
+  chunk->next = head;
+  if (head != nullptr) head->previous = chunk;
+  head = chunk;
+}
+
+void BlockPool::ChunkList::Remove(Chunk* chunk) {
+  (chunk->previous != nullptr ? chunk->previous->next : head) = chunk->next;
+  if (chunk->next != nullptr) chunk->next->previous = chunk->previous;
+}
+
+BlockPool::BlockPool(AddressSpace& space, const Options& options)
+    : space_(space), options_(options) {}
+
+BlockPool::~BlockPool() {
+  for (auto& [first, chunk] : chunks_) {
+    UnpoisonMemory(space_.AddressOf(first), kChunkSize);
+    space_.ReturnChunks(first, 1);
+  }
+}
+
+size_t BlockPool::reserve_bytes() const {
+  return std::max<size_t>(options_.limit_bytes / 8, size_t{1} << 20);
+}
+
+bool BlockPool::FitsLocked(size_t blocks, Allowance allowance) const {
+  const size_t used = (mapped_blocks_ - free_blocks_ + blocks) * kBlockSize +
+                      static_cast<size_t>(std::max<int64_t>(external_bytes_, 0));
+  const size_t limit =
+      options_.limit_bytes + (allowance == Allowance::kReserve ? reserve_bytes() : 0);
+  return used <= limit;
+}
+
+BlockPool::Chunk* BlockPool::AddChunksLocked(size_t count) {
+  const BlockIndex first = space_.TakeChunks(count);
+  if (first == kNoBlock) return nullptr;
+  void* memory = reinterpret_cast<void*>(space_.AddressOf(first));
+  if (options_.huge_pages) platform::AdviseHugePages(memory, count * kChunkSize);
+  Chunk* head = nullptr;
+  const uint64_t now = platform::NowNanos();
+  for (size_t i = count; i-- > 0;) {
+    auto chunk = std::make_unique<Chunk>();
+    chunk->first = first + static_cast<BlockIndex>(i * kBlocksPerChunk);
+    chunk->free_mask = ~uint64_t{0};
+    chunk->free_since = now;
+    head = chunk.get();
+    whole_.Push(head);
+    chunks_.emplace(head->first, std::move(chunk));
+    for (BlockIndex block = head->first; block < head->first + kBlocksPerChunk; ++block) {
+      space_.info(block) = BlockInfo{};
+      space_.info(block).space = Space::kFree;
+      space_.set_tag(block, 0);
+    }
+  }
+  mapped_blocks_ += count * kBlocksPerChunk;
+  free_blocks_ += count * kBlocksPerChunk;
+  return head;
+}
+
+void BlockPool::FileLocked(Chunk* chunk, uint64_t old_mask) {
+  auto list_of = [this](uint64_t mask) -> ChunkList* {
+    if (mask == 0) return nullptr;
+    return mask == ~uint64_t{0} ? &whole_ : &partial_;
+  };
+  ChunkList* from = list_of(old_mask);
+  ChunkList* to = list_of(chunk->free_mask);
+  if (from == to) return;
+  if (from != nullptr) from->Remove(chunk);
+  if (to != nullptr) to->Push(chunk);
+  if (to == &whole_) chunk->free_since = platform::NowNanos();
+}
+
+BlockIndex BlockPool::TakeFromLocked(Chunk* chunk, int at, size_t blocks) {
+  const uint64_t old_mask = chunk->free_mask;
+  chunk->free_mask &= ~(RunMask(blocks) << at);
+  FileLocked(chunk, old_mask);
+  free_blocks_ -= blocks;
+  return chunk->first + static_cast<BlockIndex>(at);
+}
+
+void BlockPool::Prepare(BlockIndex first, size_t blocks) const {
+  for (size_t i = 0; i < blocks; ++i) {
+    BlockInfo& info = space_.info(first + static_cast<BlockIndex>(i));
+    info = BlockInfo{};
+    info.run_blocks = 1;
+  }
+  space_.info(first).run_blocks = static_cast<uint32_t>(blocks);
+  UnpoisonMemory(space_.AddressOf(first), blocks * kBlockSize);
+}
+
+BlockIndex BlockPool::Take(size_t blocks, Allowance allowance, bool* zeroed) {
+  if (zeroed != nullptr) *zeroed = false;
+  platform::MutexLock lock(mutex_);
+  if (!FitsLocked(blocks, allowance)) return kNoBlock;
+  BlockIndex first = kNoBlock;
+  if (blocks < kBlocksPerChunk) {
+    // A few partial chunks are looked through for a run, so that the search is bounded.
+    int tries = blocks == 1 ? 1 : 16;
+    for (Chunk* chunk = partial_.head; chunk != nullptr && tries-- > 0; chunk = chunk->next) {
+      const int at = FindRun(chunk->free_mask, blocks);
+      if (at >= 0) {
+        first = TakeFromLocked(chunk, at, blocks);
+        break;
+      }
+    }
+    if (first == kNoBlock) {
+      Chunk* chunk = whole_.head != nullptr ? whole_.head : AddChunksLocked(1);
+      if (chunk != nullptr) {
+        first = TakeFromLocked(chunk, 0, blocks);
+      } else {  // no more chunks: any run will do
+        for (chunk = partial_.head; chunk != nullptr; chunk = chunk->next) {
+          const int at = FindRun(chunk->free_mask, blocks);
+          if (at < 0) continue;
+          first = TakeFromLocked(chunk, at, blocks);
+          break;
+        }
+      }
+    }
+  } else {
+    const size_t count = (blocks + kBlocksPerChunk - 1) / kBlocksPerChunk;
+    Chunk* chunk = AddChunksLocked(count);
+    if (chunk != nullptr) {
+      first = chunk->first;
+      if (zeroed != nullptr) *zeroed = true;
+      for (size_t left = blocks; left > 0;) {
+        const size_t here = std::min<size_t>(left, kBlocksPerChunk);
+        TakeFromLocked(chunk, 0, here);
+        left -= here;
+        if (left > 0) chunk = chunks_.at(chunk->first + kBlocksPerChunk).get();
+      }
+    }
+  }
+  if (first != kNoBlock) Prepare(first, blocks);
+  return first;
+}
+
+void BlockPool::Give(BlockIndex first, size_t blocks) {
+  for (BlockIndex block = first; block < first + blocks; ++block) {
+    space_.set_tag(block, 0);
+    space_.info(block) = BlockInfo{};
+    space_.info(block).space = Space::kFree;
+    if (options_.poison) FillPoison(space_.AddressOf(block), kBlockSize);
+  }
+  PoisonMemory(space_.AddressOf(first), blocks * kBlockSize);
+  platform::MutexLock lock(mutex_);
+  free_blocks_ += blocks;
+  while (blocks > 0) {
+    const BlockIndex chunk_first = first & ~BlockIndex{kBlocksPerChunk - 1};
+    Chunk* chunk = chunks_.at(chunk_first).get();
+    const size_t at = first - chunk_first;
+    const size_t here = std::min<size_t>(blocks, kBlocksPerChunk - at);
+    const uint64_t old_mask = chunk->free_mask;
+    chunk->free_mask |= RunMask(here) << at;
+    FileLocked(chunk, old_mask);
+    first += static_cast<BlockIndex>(here);
+    blocks -= here;
+  }
+}
+
+bool BlockPool::AddExternalBytes(int64_t delta) {
+  platform::MutexLock lock(mutex_);
+  external_bytes_ += delta;
+  return FitsLocked(0, Allowance::kLimit);
+}
+
+void BlockPool::Decay(bool all) {
+  platform::MutexLock lock(mutex_);
+  if (whole_.head == nullptr) return;
+  const uint64_t now = platform::NowNanos();
+  for (Chunk* chunk = whole_.head; chunk != nullptr;) {
+    Chunk* next = chunk->next;
+    if (all || now - chunk->free_since >= options_.decay_nanos) {
+      whole_.Remove(chunk);
+      mapped_blocks_ -= kBlocksPerChunk;
+      free_blocks_ -= kBlocksPerChunk;
+      for (BlockIndex block = chunk->first; block < chunk->first + kBlocksPerChunk; ++block) {
+        space_.info(block).space = Space::kUnmapped;
+      }
+      const BlockIndex first = chunk->first;
+      UnpoisonMemory(space_.AddressOf(first), kChunkSize);
+      space_.ReturnChunks(first, 1);
+      chunks_.erase(first);
+    }
+    chunk = next;
+  }
+}
+
+size_t BlockPool::mapped_blocks() const {
+  platform::MutexLock lock(mutex_);
+  return mapped_blocks_;
+}
+size_t BlockPool::free_blocks() const {
+  platform::MutexLock lock(mutex_);
+  return free_blocks_;
+}
+size_t BlockPool::external_bytes() const {
+  platform::MutexLock lock(mutex_);
+  return static_cast<size_t>(std::max<int64_t>(external_bytes_, 0));
+}
+size_t BlockPool::used_bytes() const {
+  platform::MutexLock lock(mutex_);
+  return (mapped_blocks_ - free_blocks_) * kBlockSize +
+         static_cast<size_t>(std::max<int64_t>(external_bytes_, 0));
+}
+
+void BlockPool::ForEachFree(FunctionRef<void(BlockIndex)> fn) const {
+  platform::MutexLock lock(mutex_);
+  for (const auto& [first, chunk] : chunks_) {
+    for (uint64_t mask = chunk->free_mask; mask != 0; mask &= mask - 1) {
+      fn(first + static_cast<BlockIndex>(std::countr_zero(mask)));
+    }
+  }
+}
+
+}  // namespace Atoll

@@ -1,0 +1,89 @@
+// The free blocks of one heap.
+//
+// Chunks of 64 blocks come from the address space; the free blocks of a chunk are one 64-bit mask,
+// so neighbours coalesce by themselves. Single blocks are taken from chunks that are partly in use
+// first: that keeps whole chunks free, for large objects, for huge pages, and to be given back.
+#ifndef ATOLL_HEAP_BLOCK_POOL_H_
+#define ATOLL_HEAP_BLOCK_POOL_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+
+#include "atoll/function_ref.h"
+#include "heap/address_space.h"
+#include "heap/block.h"
+#include "safepoint/platform.h"
+
+namespace Atoll {
+
+class BlockPool {
+ public:
+  struct Options {
+    size_t limit_bytes;
+    bool huge_pages;
+    uint64_t decay_nanos;
+    bool poison;
+  };
+  /// Who asks decides how far over the limit it may go: a collection may use the reserve, since it
+  /// gives back more than it takes; so may an allocation that must not collect.
+  enum class Allowance : uint8_t { kLimit, kReserve };
+
+  BlockPool(AddressSpace& space, const Options& options);
+  ~BlockPool();
+
+  /// One block, or a run of adjacent ones; kNoBlock when the limit, the reservation or the system
+  /// refuses. The info's run_blocks is set, all else zero. The contents are undefined, unless
+  /// `*zeroed` is set to true.
+  BlockIndex Take(size_t blocks, Allowance allowance, bool* zeroed = nullptr);
+  void Give(BlockIndex first, size_t blocks);
+
+  /// External bytes count against the limit. False if they do not fit within it (counted anyway).
+  bool AddExternalBytes(int64_t delta);
+
+  /// Gives chunks back that were free for decay_nanos; with `all`, every free chunk.
+  void Decay(bool all);
+
+  size_t mapped_blocks() const;
+  size_t free_blocks() const;
+  size_t used_bytes() const;  ///< blocks taken, and external bytes
+  size_t external_bytes() const;
+  size_t limit_bytes() const { return options_.limit_bytes; }
+  size_t reserve_bytes() const;
+  void ForEachFree(FunctionRef<void(BlockIndex)> fn) const;
+
+ private:
+  struct Chunk {
+    uint64_t free_mask = 0;
+    uint64_t free_since = 0;  // NowNanos() when it became wholly free
+    Chunk* previous = nullptr;
+    Chunk* next = nullptr;
+    BlockIndex first = kNoBlock;
+  };
+  struct ChunkList {
+    Chunk* head = nullptr;
+    void Push(Chunk* chunk);
+    void Remove(Chunk* chunk);
+  };
+
+  bool FitsLocked(size_t blocks, Allowance allowance) const;
+  Chunk* AddChunksLocked(size_t count);
+  BlockIndex TakeFromLocked(Chunk* chunk, int at, size_t blocks);
+  void FileLocked(Chunk* chunk, uint64_t old_mask);
+  void Prepare(BlockIndex first, size_t blocks) const;
+
+  AddressSpace& space_;
+  const Options options_;
+  mutable platform::Mutex mutex_;
+  std::unordered_map<BlockIndex, std::unique_ptr<Chunk>> chunks_;  // by the chunk's first block
+  ChunkList partial_;                                              // 1 to 63 blocks free
+  ChunkList whole_;                                                // all 64 free
+  size_t mapped_blocks_ = 0;
+  size_t free_blocks_ = 0;
+  int64_t external_bytes_ = 0;
+};
+
+}  // namespace Atoll
+
+#endif  // ATOLL_HEAP_BLOCK_POOL_H_

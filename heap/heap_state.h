@@ -1,0 +1,62 @@
+#ifndef ATOLL_HEAP_HEAP_STATE_H_
+#define ATOLL_HEAP_HEAP_STATE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "atoll/heap.h"
+#include "atoll/histogram.h"
+#include "heap/address_space.h"
+#include "heap/block_pool.h"
+#include "heap/collector.h"
+#include "heap/group_allocator.h"
+#include "heap/program_space.h"
+#include "heap/type_table.h"
+#include "safepoint/worker_pool.h"
+
+namespace Atoll {
+
+/// A heap's inside, as heap/ and gc/ see it.
+struct HeapState {
+  /// `options` are complete: no zeros that mean a default.
+  HeapState(const HeapOptions& options, std::shared_ptr<AddressSpace> space);
+  ~HeapState();
+
+  /// Fills in defaults and the environment's knobs.
+  static HeapOptions Complete(HeapOptions options);
+
+  void Report(Violation::Kind kind, std::string message) const;
+
+  /// A random identity hash, never zero.
+  uint32_t NewIdentityHash();
+
+  Heap* heap = nullptr;
+  const HeapOptions options;
+  std::shared_ptr<AddressSpace> space;
+  GroupAllocator allocator;
+  BlockPool pool;
+  TypeTable types;
+  ProgramSpace program;
+  SafepointManager safepoints;
+  WorkerPool workers;
+  std::unique_ptr<Collector> collector;
+
+  mutable platform::Mutex regions_mutex;
+  std::set<RegionState*> regions;  // guarded by regions_mutex; also of regions without mutators
+
+  mutable platform::Mutex stats_mutex;  // guards the three histograms and the sums below
+  Histogram minor_pauses;
+  Histogram major_pauses;
+  Histogram group_pauses;
+  uint64_t promoted_bytes = 0;
+
+  // Relaxed: only distinct values matter.
+  std::atomic<uint64_t> hash_state;
+};
+
+}  // namespace Atoll
+
+#endif  // ATOLL_HEAP_HEAP_STATE_H_

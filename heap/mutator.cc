@@ -1,0 +1,340 @@
+#include "atoll/mutator.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "atoll/handles.h"
+#include "heap/heap_state.h"
+#include "heap/mutator_record.h"
+#include "heap/large_objects.h"
+#include "heap/object_model.h"
+#include "heap/region_state.h"
+
+namespace Atoll {
+
+Mutator::Mutator(Region& region, std::string name)
+    : MutatorThread(std::move(name)),
+      region_(&region),
+      record_(new MutatorRecord(*this, region.state().heap.allocator)) {
+  const HeapState& heap = region.state().heap;
+  tags_ = heap.space->biased_tags();
+  base_ = heap.space->base();
+  reservation_size_ = heap.space->size();
+  types_ = heap.types.types();
+  encoding_ = heap.options.encoding;
+  young_tag_ = region.state().own->young_tag();
+  record_->handles = std::make_unique<MutatorRecord::HandleSegment>();
+  handle_next_ = record_->handles->words;
+  handle_limit_ = handle_next_ + MutatorRecord::kHandlesPerSegment;
+}
+
+Mutator::~Mutator() {
+  if (manager() != nullptr) {
+    if (record_->has_open_handles() || no_collect_depth_ != 0) {
+      region_->state().heap.Report(
+          Violation::Kind::kHandlesAtExit,
+          "mutator \"" + name() +
+              "\" is destroyed while a HandleScope or NoCollectScope is open; its handles are "
+              "dropped. End the scopes first, and call Detach to be told");
+      while (record_->handles->previous != nullptr) {
+        record_->handles = std::move(record_->handles->previous);
+      }
+      handle_next_ = record_->handles->words;
+      handle_limit_ = handle_next_ + MutatorRecord::kHandlesPerSegment;
+      no_collect_depth_ = 0;
+    }
+    // Refused only for open scopes, which are closed now, or on a wrong thread, which is fatal.
+    const Status status = Detach();
+    ATOLL_CHECK(status.ok(), "%s", status.message().c_str());
+  }
+  delete record_;
+}
+
+Status Mutator::Detach() {
+  if (record_->has_open_handles() || no_collect_depth_ != 0) {
+    return {StatusCode::kFailedPrecondition,
+            "mutator \"" + name() + "\" cannot detach while a HandleScope or NoCollectScope of it "
+            "is open; end the scopes first"};
+  }
+  RegionState& region = region_->state();
+  if (state() == MutatorState::kManaged) EnterNative();
+  {
+    SafepointMutexLock collection(region.collection_mutex);
+    platform::MutexLock allocation(region.allocation_mutex);
+    // Managed would do as well: with collection_mutex held only a group collection looks at this
+    // mutator, and Detach waits for that.
+    if (Status status = region.heap.safepoints.Detach(this); !status.ok()) return status;
+    record_->RetireBuffer();
+    region.own->remembered.Splice(record_->remembered);
+    std::erase(region.mutators, this);
+    auto take = [this](std::vector<Finalizer>& list) {
+      std::erase_if(list, [this](const Finalizer& finalizer) {
+        if (finalizer.owner != this) return false;
+        record_->due_finalizers.push_back(finalizer);
+        return true;
+      });
+    };
+    region.ForEachPart([&](Part& part) {
+      take(part.young_finalizers);
+      take(part.finalizers);
+    });
+  }
+  record_->RunDueFinalizers();
+  return Status::Ok();
+}
+
+void Mutator::OnPoll(uint32_t client_bits) {
+  if ((client_bits & poll_bits::kFinalizers) != 0) record_->RunDueFinalizers();
+  if ((client_bits & poll_bits::kCollect) != 0) {
+    if (no_collect_depth_ != 0) {
+      RequestPoll(poll_bits::kCollect);  // at a poll outside the scope
+    } else {
+      region_->state().heap.collector->CollectForAllocation(*this,
+                                                            Collector::Urgency::kNurseryFull);
+    }
+  }
+}
+
+void Mutator::ReportNotManaged(const char* call) {
+  region_->state().heap.Report(
+      Violation::Kind::kNotManaged,
+      std::string(call) + " by mutator \"" + name() + "\" in state " + ToString(state()) +
+          "; only managed mutators touch the heap: LeaveNative or a ManagedScope first");
+}
+
+// ---- Identity and in-place changes
+
+uint32_t Mutator::IdentityHash(ObjectPtr object) {
+  std::atomic_ref<uint32_t> half(*reinterpret_cast<uint32_t*>(object.address() + 4));
+  // Relaxed, both: the hash is a number and orders nothing.
+  uint32_t hash = half.load(std::memory_order_relaxed);
+  if (hash != 0) return hash;
+  const uint32_t fresh = region_->state().heap.NewIdentityHash();
+  return half.compare_exchange_strong(hash, fresh, std::memory_order_relaxed) ? fresh : hash;
+}
+
+size_t Mutator::SizeOf(ObjectPtr object) const {
+  return ObjectSize(TypeOf(object), object.address());
+}
+
+size_t Mutator::LengthOf(ObjectPtr object) const {
+  const Type& type = TypeOf(object);
+  return type.has_elements() ? Atoll::LengthOf(type, object.address()) : 0;
+}
+
+Status Mutator::ChangeType(ObjectPtr object, const Type& type) {
+  const Type& old_type = TypeOf(object);
+  const bool same_shape = old_type.fixed_size == type.fixed_size &&
+                          old_type.element_size == type.element_size &&
+                          old_type.length_offset == type.length_offset &&
+                          old_type.length_width == type.length_width;
+  if (!same_shape) {
+    return {StatusCode::kInvalidArgument,
+            "an object of type \"" + old_type.name() + "\" cannot become a \"" + type.name() +
+                "\": sizes and length fields differ; types that change into each other are laid "
+                "out alike"};
+  }
+  // The low half without the flags: three bytes of type id and embedder bits; as one word with the
+  // flags byte re-read, since only this region's mutators and stopped collectors write it.
+  std::atomic_ref<uint32_t> half(*reinterpret_cast<uint32_t*>(object.address()));
+  constexpr uint32_t kIdMask = header::kMaxTypeId << header::kTypeShift;
+  uint32_t old_half = half.load(std::memory_order_relaxed);  // relaxed: see IdentityHash
+  while (!half.compare_exchange_weak(
+      old_half,
+      (old_half & ~kIdMask) | (static_cast<uint32_t>(type.header_word) & kIdMask))) {
+  }
+  return Status::Ok();
+}
+
+Status Mutator::ShrinkInPlace(ObjectPtr object, size_t length) {
+  const Type& type = TypeOf(object);
+  if (!type.has_elements() || length > Atoll::LengthOf(type, object.address())) {
+    return {StatusCode::kInvalidArgument,
+            "an object of type \"" + type.name() + "\" cannot shrink to " +
+                std::to_string(length) + " elements: it has " +
+                std::to_string(type.has_elements() ? Atoll::LengthOf(type, object.address()) : 0)};
+  }
+  const size_t old_size = ObjectSize(type, object.address());
+  const size_t new_size = SizeForLength(type, length);
+  StoreLength(type, object.address(), length);
+  if (new_size < old_size && (LoadFlags(object.address()) & header::kLarge) == 0) {
+    WriteFiller(object.address() + new_size, old_size - new_size);
+  }
+  return Status::Ok();
+}
+
+// ---- Pins, finalizers, external memory
+
+Status Mutator::Pin(ObjectPtr object) {
+  RegionState& region = region_->state();
+  const uint32_t object_tag = TagOf(object.address());
+  if (!InReservation(object.address()) || (object_tag & tag::kShared) != 0) {
+    return {StatusCode::kInvalidArgument,
+            "only private objects are pinned; shared ones never move and need none"};
+  }
+  platform::MutexLock lock(region.allocation_mutex);
+  ++region.pins[object.address()];
+  region.heap.space->info(region.heap.space->BlockOf(object.address())).flags |=
+      block_flags::kPinned;
+  return Status::Ok();
+}
+
+Status Mutator::Unpin(ObjectPtr object) {
+  RegionState& region = region_->state();
+  platform::MutexLock lock(region.allocation_mutex);
+  const auto found = region.pins.find(object.address());
+  if (found == region.pins.end()) {
+    return {StatusCode::kInvalidArgument, "the object is not pinned; pins and unpins are paired"};
+  }
+  // The block's flag stays until the next major collection, which sets the flags anew.
+  if (--found->second == 0) region.pins.erase(found);
+  return Status::Ok();
+}
+
+Status Mutator::AddFinalizer(ObjectPtr object, FinalizerKind kind, FinalizerFn fn, void* data,
+                             size_t external) {
+  if (fn == nullptr && kind != FinalizerKind::kGuardian) {
+    return {StatusCode::kInvalidArgument, "a finalizer needs a function; only guardians have none"};
+  }
+  if ((TagOf(object.address()) & tag::kShared) != 0) {
+    return {StatusCode::kInvalidArgument,
+            "an object of type \"" + TypeOf(object).name() +
+                "\" is shared; finalizers are for private objects"};
+  }
+  RegionState& region = region_->state();
+  {
+    platform::MutexLock lock(region.allocation_mutex);
+    const bool young = TagOf(object.address()) == young_tag_;
+    (young ? region.own->young_finalizers : region.own->finalizers)
+        .push_back({object.address(), fn, data, external,
+                    kind == FinalizerKind::kThreadAffine ? this : nullptr, kind});
+  }
+  if (external != 0) AdjustExternalBytes(static_cast<int64_t>(external));
+  return Status::Ok();
+}
+
+void Mutator::AdjustExternalBytes(int64_t delta) {
+  RegionState& region = region_->state();
+  region.AddExternalBytes(delta);
+  if (delta > 0 && region.old_limit_bytes != 0 && region.OldBytes() > region.old_limit_bytes) {
+    RequestPoll(poll_bits::kCollect);
+  }
+}
+
+// ---- Barriers
+
+void Mutator::RememberSlow(ObjectPtr object, Slot slot) {
+  const uintptr_t at = object.address();
+  const uint8_t flags = LoadFlags(at);
+  RememberedSet& set = record_->remembered;
+  if ((flags & header::kLarge) == 0) {
+    if ((flags & header::kRemembered) != 0) return;
+    SetFlag(at, header::kRemembered);
+    if (!set.objects.TryPush(at)) set.overflowed = true;
+    return;
+  }
+  RememberSlotOfLarge(region_->state(), set, at, slot.address());
+}
+
+void Mutator::RememberForStores(ObjectPtr object) {
+  CheckManaged("RememberForStores");
+  const uint32_t object_tag = TagOf(object.address());
+  if (object_tag == young_tag_ || (object_tag & tag::kShared) != 0) return;
+  const uintptr_t at = object.address();
+  RememberedSet& set = record_->remembered;
+  const uint8_t flags = LoadFlags(at);
+  if ((flags & header::kRemembered) != 0) return;
+  // A large object does not carry the flag: it is listed again each time, as a whole.
+  if ((flags & header::kLarge) == 0) SetFlag(at, header::kRemembered);
+  if (!set.objects.TryPush(at)) set.overflowed = true;
+}
+
+void Mutator::StoreIntoSharedSlow(ObjectPtr object, Slot slot, Ref value) {
+  const HeapState& heap = region_->state().heap;
+  const AddressSpace& space = *heap.space;
+  const Type& type = TypeOf(object);
+  const BlockIndex block = space.BlockOf(object.address());
+  const uintptr_t target = encoding_.Decode(value.word);
+  const bool is_ref = encoding_.IsRef(value.word) && InReservation(target);
+  const bool shared_value = !is_ref || (TagOf(target) & tag::kShared) != 0;
+  if (space.info(block).space == Space::kProgram) {
+    if (shared_value) {
+      slot.StoreRawRelease(value);
+      return;
+    }
+    heap.Report(Violation::Kind::kPrivateIntoProgram,
+                "a private object of type \"" + TypeOf(ObjectPtr(target)).name() +
+                    "\" was to be stored into a Program object of type \"" + type.name() +
+                    "\"; Program objects hold shared values only: publish the value first. The "
+                    "store was not done");
+    return;
+  }
+  heap.Report(Violation::Kind::kStoreIntoShared,
+              "a value" + (is_ref ? " of type \"" + TypeOf(ObjectPtr(target)).name() + "\"" : "") +
+                  " was to be stored into a shared object of type \"" + type.name() +
+                  "\"; shared objects are never written: copy it first. The store was not done");
+}
+
+// ---- Collecting
+
+Status Mutator::Collect(Collection kind) {
+  CheckManaged("Collect");
+  if (no_collect_depth_ != 0) {
+    return {StatusCode::kFailedPrecondition,
+            "mutator \"" + name() + "\" asks for a collection inside its own NoCollectScope; end "
+            "the scope first"};
+  }
+  return region_->state().heap.collector->Collect(*this, kind);
+}
+
+// ---- Handles
+
+Word* Mutator::GrowHandles() {
+  auto segment = std::make_unique<MutatorRecord::HandleSegment>();
+  segment->previous = std::move(record_->handles);
+  record_->handles = std::move(segment);
+  handle_next_ = record_->handles->words;
+  handle_limit_ = handle_next_ + MutatorRecord::kHandlesPerSegment;
+  return handle_next_;
+}
+
+void Mutator::ShrinkHandles(Word* limit) {
+  while (handle_limit_ != limit) {
+    record_->handles = std::move(record_->handles->previous);
+    handle_limit_ = record_->handles->words + MutatorRecord::kHandlesPerSegment;
+  }
+}
+
+// ---- The record
+
+void MutatorRecord::RetireBuffer() {
+  if (buffer_block != kNoBlock) {
+    const AddressSpace& space = *mutator.region_->state().heap.space;
+    space.info(buffer_block).top = static_cast<uint32_t>(mutator.top_ - space.AddressOf(buffer_block));
+  }
+  buffer_block = kNoBlock;
+  mutator.top_ = mutator.limit_ = buffer_end = 0;
+}
+
+void MutatorRecord::StartBuffer(BlockIndex block) {
+  RetireBuffer();
+  buffer_block = block;
+  mutator.top_ = mutator.limit_ = mutator.region_->state().heap.space->AddressOf(block);
+  buffer_end = mutator.top_ + kBlockSize;
+}
+
+void MutatorRecord::RunDueFinalizers() {
+  std::vector<Finalizer> due;
+  {
+    platform::MutexLock lock(mutator.region_->state().allocation_mutex);
+    due.swap(due_finalizers);
+  }
+  for (const Finalizer& finalizer : due) {
+    finalizer.fn(finalizer.data);
+    if (finalizer.external_bytes != 0) {
+      mutator.region_->state().AddExternalBytes(-static_cast<int64_t>(finalizer.external_bytes));
+    }
+  }
+}
+
+}  // namespace Atoll

@@ -1,0 +1,68 @@
+#ifndef ATOLL_HEAP_MUTATOR_RECORD_H_
+#define ATOLL_HEAP_MUTATOR_RECORD_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "atoll/mutator.h"
+#include "heap/part.h"
+#include "heap/remembered_set.h"
+
+namespace Atoll {
+
+/// Client bits of a mutator's poll word.
+namespace poll_bits {
+inline constexpr uint32_t kCollect = 1;     ///< a NoCollect allocation asked for a collection
+inline constexpr uint32_t kFinalizers = 2;  ///< thread-affine finalizers are due
+}  // namespace poll_bits
+
+/// What a mutator has beside its hot fields. Touched by its own thread, or while it is stopped.
+struct MutatorRecord {
+  static constexpr size_t kHandlesPerSegment = 510;
+  struct HandleSegment {
+    std::unique_ptr<HandleSegment> previous;
+    Word words[kHandlesPerSegment];
+  };
+
+  MutatorRecord(Mutator& mutator, GroupAllocator& allocator)
+      : mutator(mutator), remembered(allocator) {}
+
+  /// Gives up the allocation buffer and records how far its block is parsable.
+  void RetireBuffer();
+  /// Takes a block for the allocation buffer; nothing of it is zeroed yet.
+  void StartBuffer(BlockIndex block);
+  /// Runs and forgets the thread-affine finalizers whose objects are dead. Own thread.
+  void RunDueFinalizers();
+  /// Refreshes what the barrier compares with, after the region's own part changed.
+  void UseYoungTag(uint32_t tag) { mutator.young_tag_ = tag; }
+  bool in_no_collect_scope() const { return mutator.no_collect_depth_ != 0; }
+  bool has_open_handles() const {
+    return handles != nullptr &&
+           (mutator.handle_next_ != handles->words || handles->previous != nullptr);
+  }
+  uintptr_t top() const { return mutator.top_; }
+  void SetError(Status status) { mutator.last_error_ = std::move(status); }
+
+  /// Calls fn(Slot) for each handle in use.
+  template <typename Fn>
+  void ForEachHandle(Fn fn) {
+    Word* end = mutator.handle_next_;
+    for (HandleSegment* segment = handles.get(); segment != nullptr;
+         segment = segment->previous.get()) {
+      for (Word* word = segment->words; word < end; ++word) fn(Slot(word));
+      if (segment->previous != nullptr) end = segment->previous->words + kHandlesPerSegment;
+    }
+  }
+
+  Mutator& mutator;
+  std::unique_ptr<HandleSegment> handles;  ///< the newest segment
+  BlockIndex buffer_block = kNoBlock;
+  uintptr_t buffer_end = 0;                ///< of the block; [limit, buffer_end) is not zeroed yet
+  RememberedSet remembered;
+  std::vector<Finalizer> due_finalizers;   ///< thread-affine, their objects dead
+};
+
+}  // namespace Atoll
+
+#endif  // ATOLL_HEAP_MUTATOR_RECORD_H_

@@ -1,0 +1,77 @@
+#include "heap/old_allocator.h"
+
+#include "heap/heap_state.h"
+#include "heap/region_state.h"
+
+namespace Atoll {
+
+uintptr_t OldAllocator::FreshBlock(RegionState& region, Source source) {
+  // Called with the region's allocation_mutex held.
+  const BlockIndex block = region.TakeBlocks(1, BlockPool::Allowance::kReserve);
+  if (block == kNoBlock) return 0;
+  const AddressSpace& space = *region.heap.space;
+  BlockInfo& info = space.info(block);
+  info.space = Space::kOld;
+  info.flags = source == Source::kPinned ? block_flags::kPinned : 0;
+  space.set_tag(block, region.own->old_tag());
+  region.own->old.Push(space, block);
+  return space.AddressOf(block);
+}
+
+bool OldAllocator::NextHole(const AddressSpace& space) {
+  const int start = used_.NextFree(next_line_);
+  if (start == kLinesPerBlock) return false;
+  next_line_ = used_.NextUsed(start);
+  const uintptr_t base = space.AddressOf(block_);
+  cursor_ = base + static_cast<uintptr_t>(start) * kLineSize;
+  limit_ = base + static_cast<uintptr_t>(next_line_) * kLineSize;
+  return true;
+}
+
+uintptr_t OldAllocator::AllocateSlow(RegionState& region, size_t size, Source source) {
+  return size <= kLineSize ? AllocateSmallSlow(region, size, source)
+                           : AllocateMediumSlow(region, size, source);
+}
+
+uintptr_t OldAllocator::AllocateSmallSlow(RegionState& region, size_t size, Source source) {
+  const AddressSpace& space = *region.heap.space;
+  if (block_ == kNoBlock || !NextHole(space)) {
+    platform::MutexLock lock(region.allocation_mutex);
+    block_ = source == Source::kHolesAndFresh ? region.own->recyclable.Pop(space) : kNoBlock;
+    if (block_ != kNoBlock) {
+      region.own->old.Push(space, block_);
+      space.info(block_).free_lines = 0;
+      used_ = LineMap::Of(space, block_);
+      next_line_ = 0;
+      NextHole(space);  // recyclable: there is one
+    } else {
+      const uintptr_t fresh = FreshBlock(region, source);
+      if (fresh == 0) return 0;
+      cursor_ = fresh;
+      limit_ = fresh + kBlockSize;
+    }
+  }
+  const uintptr_t at = cursor_;  // a hole is at least one line, and so large enough
+  cursor_ += size;
+  return at;
+}
+
+uintptr_t OldAllocator::AllocateMediumSlow(RegionState& region, size_t size, Source source) {
+  if (overflow_limit_ - overflow_cursor_ < size) {
+    platform::MutexLock lock(region.allocation_mutex);
+    const uintptr_t fresh = FreshBlock(region, source);
+    if (fresh == 0) return 0;
+    if (block_ == kNoBlock && limit_ - cursor_ < kLineSize) {  // nothing is lost with it
+      cursor_ = fresh + size;
+      limit_ = fresh + kBlockSize;
+      return fresh;
+    }
+    overflow_cursor_ = fresh;
+    overflow_limit_ = fresh + kBlockSize;
+  }
+  const uintptr_t at = overflow_cursor_;
+  overflow_cursor_ += size;
+  return at;
+}
+
+}  // namespace Atoll

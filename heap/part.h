@@ -1,0 +1,48 @@
+#ifndef ATOLL_HEAP_PART_H_
+#define ATOLL_HEAP_PART_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "atoll/mutator.h"
+#include "heap/block_list.h"
+#include "heap/remembered_set.h"
+
+namespace Atoll {
+
+/// An object's finalizer: what Mutator::AddFinalizer was told.
+struct Finalizer {
+  uintptr_t object;
+  FinalizerFn fn;
+  void* data;
+  size_t external_bytes;
+  Mutator* owner;  ///< kThreadAffine: whose thread runs it; null once that mutator is gone
+  FinalizerKind kind;
+};
+
+/// Blocks with one raw id, and everything that goes with them. A region allocates into its own
+/// part; each adopted region adds its parts as they are, until the next major merges them.
+struct Part {
+  Part(GroupAllocator& allocator, uint32_t id) : raw_id(id), remembered(allocator) {}
+
+  uint32_t young_tag() const { return (raw_id << tag::kPartShift) | tag::kYoung; }
+  uint32_t old_tag() const { return raw_id << tag::kPartShift; }
+  size_t block_count() const {
+    return young.block_count() + old.block_count() + recyclable.block_count() +
+           young_large.block_count() + large.block_count();
+  }
+
+  const uint32_t raw_id;
+  BlockList young;        ///< kNew
+  BlockList old;          ///< kOld without usable free lines, or being allocated into
+  BlockList recyclable;   ///< kOld with free lines
+  BlockList young_large;  ///< kLarge, young tag
+  BlockList large;        ///< kLarge
+  RememberedSet remembered;
+  std::vector<Finalizer> young_finalizers;  ///< of objects that were young when last looked at
+  std::vector<Finalizer> finalizers;
+};
+
+}  // namespace Atoll
+
+#endif  // ATOLL_HEAP_PART_H_

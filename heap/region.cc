@@ -1,0 +1,152 @@
+#include <algorithm>
+
+#include "atoll/handles.h"
+#include "atoll/heap.h"
+#include "heap/heap_state.h"
+#include "heap/mutator_record.h"
+#include "heap/region_state.h"
+
+namespace Atoll {
+
+Region::Region(std::unique_ptr<RegionState> state) : state_(std::move(state)) {
+  state_->region = this;
+}
+
+Region::~Region() {
+  RegionState& region = *state_;
+  ATOLL_CHECK(region.mutators.empty(),
+              "region \"%s\" is destroyed while mutator \"%s\" is attached; detach it first",
+              region.options.name.c_str(), region.mutators.front()->name().c_str());
+  {
+    // Waits for a group collection: after this no other thread knows the region.
+    platform::MutexLock lock(region.heap.regions_mutex);
+    region.heap.regions.erase(&region);
+  }
+  region.persistents->Clear(/*close=*/true);
+  std::vector<Finalizer> finalizers;
+  region.ForEachPart([&](Part& part) {
+    finalizers.insert(finalizers.end(), part.young_finalizers.begin(), part.young_finalizers.end());
+    finalizers.insert(finalizers.end(), part.finalizers.begin(), part.finalizers.end());
+    region.FreeList(part.young);
+    region.FreeList(part.old);
+    region.FreeList(part.recyclable);
+    region.FreeList(part.young_large);
+    region.FreeList(part.large);
+    region.heap.space->ReturnPartId(part.raw_id);
+  });
+  region.FreeList(region.spare_young);
+  for (const Finalizer& finalizer : finalizers) {
+    if (finalizer.fn != nullptr) finalizer.fn(finalizer.data);
+  }
+  region.AddExternalBytes(-region.external_bytes.load());
+}
+
+Heap& Region::heap() const { return *state_->heap.heap; }
+const std::string& Region::name() const { return state_->options.name; }
+
+Result<std::unique_ptr<Mutator>> Region::AttachMutator(std::string name) {
+  RegionState& region = *state_;
+  SafepointMutexLock collection(region.collection_mutex);
+  platform::MutexLock allocation(region.allocation_mutex);
+  if (region.OwnPart() == nullptr) {
+    return Status(StatusCode::kResourceExhausted,
+                  "region \"" + region.options.name + "\": all part ids of the process are in use; "
+                  "destroy regions, or let receivers collect what they adopted");
+  }
+  std::unique_ptr<Mutator> mutator(new Mutator(*this, std::move(name)));
+  if (Status status = region.heap.safepoints.Attach(mutator.get()); !status.ok()) return status;
+  region.mutators.push_back(mutator.get());
+  return mutator;
+}
+
+Status Region::Adopt(Region& source) {
+  RegionState& to = *state_;
+  RegionState& from = *source.state_;
+  if (&to == &from || &to.heap != &from.heap) {
+    return {StatusCode::kInvalidArgument,
+            "region \"" + name() + "\" cannot adopt \"" + source.name() +
+                (&to == &from ? "\": it is the same region"
+                              : "\": it is of another heap, \"" + from.heap.options.name + "\"")};
+  }
+  // A managed mutator keeps group collections away by itself; any other caller by this lock.
+  const MutatorThread* current = MutatorThread::Current();
+  const bool managed = current != nullptr && current->manager() == &to.heap.safepoints &&
+                       current->state() == MutatorState::kManaged;
+  if (!managed) to.heap.regions_mutex.Lock();
+  Status status = Status::Ok();
+  {
+    platform::MutexLock allocation(to.allocation_mutex);
+    if (!from.mutators.empty()) {
+      status = {StatusCode::kFailedPrecondition,
+                "region \"" + source.name() + "\" cannot be adopted: mutator \"" +
+                    from.mutators.front()->name() + "\" is attached to it; detach it first"};
+    } else {
+      from.persistents->Clear(/*close=*/false);
+      if (from.own != nullptr) to.adopted.push_back(std::move(from.own));
+      to.adopted.splice(to.adopted.end(), from.adopted);
+      to.spare_young.Splice(*to.heap.space, from.spare_young);
+      if (!from.pins.empty()) to.pins.merge(from.pins);
+      if (!from.guarded.empty()) {
+        to.guarded.insert(to.guarded.end(), from.guarded.begin(), from.guarded.end());
+        from.guarded.clear();
+      }
+      // Relaxed, all: counters that only this thread changes now.
+      const size_t blocks = from.blocks.exchange(0, std::memory_order_relaxed);
+      to.blocks.fetch_add(blocks, std::memory_order_relaxed);
+      to.external_bytes.fetch_add(from.external_bytes.exchange(0, std::memory_order_relaxed),
+                                  std::memory_order_relaxed);
+      to.old_used_bytes += from.old_used_bytes + from.eden_blocks * kBlockSize +
+                           from.survivor_bytes + from.young_large_bytes;
+      from.old_used_bytes = from.eden_blocks = from.survivor_bytes = from.young_large_bytes = 0;
+      from.non_moving.Retire();
+      ++to.stats.adoptions;
+    }
+  }
+  if (!managed) to.heap.regions_mutex.Unlock();
+  return status;
+}
+
+Ref Region::NextGuarded() {
+  platform::MutexLock lock(state_->allocation_mutex);
+  if (state_->guarded.empty()) return {};
+  const Word word = state_->guarded.front();
+  state_->guarded.pop_front();
+  return Ref{word};
+}
+
+void Region::SetLimit(size_t limit_bytes) {
+  state_->limit_bytes.store(limit_bytes, std::memory_order_relaxed);  // see RegionState
+}
+
+RegionStats Region::stats() const {
+  RegionState& region = *state_;
+  platform::MutexLock lock(region.allocation_mutex);
+  RegionStats stats = region.stats;
+  stats.block_bytes = region.blocks.load(std::memory_order_relaxed) * kBlockSize;  // statistic
+  stats.external_bytes = region.ExternalBytes();
+  stats.nursery_bytes = region.nursery_blocks * kBlockSize;
+  stats.old_limit_bytes = region.old_limit_bytes;
+  return stats;
+}
+
+// ---- Persistent handles
+
+Persistent::Persistent(Region& region, Ref value) : Persistent(region, value, false) {}
+
+Persistent::Persistent(Region& region, Ref value, bool weak)
+    : table_(region.state().persistents), index_(table_->Add(value, weak)) {}
+
+Ref Persistent::Get() const {
+  return table_ == nullptr ? Ref{} : Ref{table_->at(index_).word};
+}
+
+void Persistent::Set(Ref value) {
+  if (table_ != nullptr) table_->at(index_).word = value.word;
+}
+
+void Persistent::Reset() {
+  if (table_ != nullptr) table_->Remove(index_);
+  table_.reset();
+}
+
+}  // namespace Atoll

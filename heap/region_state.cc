@@ -1,0 +1,108 @@
+#include "heap/region_state.h"
+
+#include <algorithm>
+
+#include "heap/heap_state.h"
+#include "heap/mutator_record.h"
+#include "heap/object_model.h"
+
+namespace Atoll {
+
+namespace {
+// Ranks of the heap's mutexes; a thread locks in ascending order.
+constexpr int kCollectionMutexRank = 100;
+}  // namespace
+
+RegionState::RegionState(HeapState& heap_state, RegionOptions region_options)
+    : heap(heap_state),
+      options(std::move(region_options)),
+      limit_bytes(options.limit_bytes),
+      collection_mutex(kCollectionMutexRank, "region collection"),
+      persistents(std::make_shared<PersistentTable>()),
+      nursery_blocks(heap.options.nursery_bytes / kBlockSize) {}
+
+RegionState::~RegionState() = default;
+
+Part* RegionState::OwnPart() {
+  if (own == nullptr) {
+    const uint32_t id = heap.space->TakePartId();
+    if (id != 0) own = std::make_unique<Part>(heap.allocator, id);
+  }
+  return own.get();
+}
+
+BlockIndex RegionState::TakeBlocks(size_t count, BlockPool::Allowance allowance, bool* zeroed) {
+  // Relaxed, here and below: the limit and the counters are checked and changed by mutators of one
+  // region under its allocation_mutex, or while it is stopped.
+  const size_t limit = limit_bytes.load(std::memory_order_relaxed);
+  if (limit != 0) {
+    const size_t reserve =
+        allowance == BlockPool::Allowance::kReserve ? std::max(limit / 8, size_t{1} << 20) : 0;
+    if (BytesUsed() + count * kBlockSize > limit + reserve) return kNoBlock;
+  }
+  const BlockIndex first = heap.pool.Take(count, allowance, zeroed);
+  if (first != kNoBlock) blocks.fetch_add(count, std::memory_order_relaxed);
+  return first;
+}
+
+void RegionState::GiveBlocks(BlockIndex first, size_t count) {
+  heap.pool.Give(first, count);
+  blocks.fetch_sub(count, std::memory_order_relaxed);  // as in TakeBlocks
+}
+
+void RegionState::FreeLarge(BlockIndex head) {
+  const AddressSpace& space = *heap.space;
+  BlockInfo& info = space.info(head);
+  if (auto* cards = static_cast<CardTable*>(info.cards)) {
+    heap.allocator.Free(cards, CardTable::BytesFor(cards->count));
+    info.cards = nullptr;
+  }
+  space.marks(head)[0] = 0;  // a large object's one mark bit
+  GiveBlocks(head, info.run_blocks);
+}
+
+void RegionState::FreeList(BlockList& list) {
+  const AddressSpace& space = *heap.space;
+  while (!list.empty()) {
+    const BlockIndex block = list.Pop(space);
+    if (space.info(block).space == Space::kLarge) {
+      FreeLarge(block);
+    } else {
+      if (space.info(block).space == Space::kOld) {
+        std::fill_n(space.marks(block), kMarkWordsPerBlock, 0);
+        std::fill_n(space.covers(block), kCoverWordsPerBlock, 0);
+      }
+      GiveBlocks(block, 1);
+    }
+  }
+}
+
+BlockIndex RegionState::TakeYoungBlock(BlockPool::Allowance allowance) {
+  const AddressSpace& space = *heap.space;
+  BlockIndex block = spare_young.Pop(space);
+  if (block == kNoBlock) {
+    block = TakeBlocks(1, allowance);
+    if (block == kNoBlock) return kNoBlock;
+    space.info(block).space = Space::kNew;
+  }
+  BlockInfo& info = space.info(block);
+  info.top = 0;
+  info.age = 0;
+  space.set_tag(block, own->young_tag());
+  return block;
+}
+
+void RegionState::AddExternalBytes(int64_t delta) {
+  external_bytes.fetch_add(delta, std::memory_order_relaxed);  // a counter
+  heap.pool.AddExternalBytes(delta);
+}
+
+size_t RegionState::OldBytes() const { return old_used_bytes + ExternalBytes(); }
+
+bool RegionState::AnyNoCollectScope() const {
+  return std::any_of(mutators.begin(), mutators.end(), [](const Mutator* mutator) {
+    return mutator->record().in_no_collect_scope();
+  });
+}
+
+}  // namespace Atoll

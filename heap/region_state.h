@@ -1,0 +1,108 @@
+#ifndef ATOLL_HEAP_REGION_STATE_H_
+#define ATOLL_HEAP_REGION_STATE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "atoll/heap.h"
+#include "atoll/safepoint.h"
+#include "heap/block_pool.h"
+#include "heap/old_allocator.h"
+#include "heap/part.h"
+#include "heap/persistent_table.h"
+
+namespace Atoll {
+
+/// A region's inside, as heap/ and gc/ see it.
+///
+/// `collection_mutex` is held while the region is collected, adopted into, attached to: whoever
+/// holds it and has the region's mutators stopped may touch everything. `allocation_mutex` guards
+/// what mutators of one region share on the slow path: blocks and budgets.
+struct RegionState {
+  RegionState(HeapState& heap, RegionOptions options);
+  ~RegionState();
+
+  /// The part that is allocated into; made when first needed. Null when part ids are used up.
+  Part* OwnPart();
+
+  /// Blocks under this region's and the heap's limits; counts them as this region's.
+  BlockIndex TakeBlocks(size_t blocks, BlockPool::Allowance allowance, bool* zeroed = nullptr);
+  void GiveBlocks(BlockIndex first, size_t blocks);
+  /// Frees a large object's block run and cards.
+  void FreeLarge(BlockIndex head);
+  void FreeList(BlockList& list);
+
+  /// An empty young block for a mutator or a survivor, tagged; from the spares first.
+  BlockIndex TakeYoungBlock(BlockPool::Allowance allowance);
+  bool NurseryHasRoom() const { return eden_blocks < nursery_blocks; }
+
+  void AddExternalBytes(int64_t delta);
+  size_t BytesUsed() const {
+    // Relaxed: exact only while the region is stopped or its allocation_mutex is held.
+    return blocks.load(std::memory_order_relaxed) * kBlockSize + ExternalBytes();
+  }
+  size_t ExternalBytes() const {
+    const int64_t bytes = external_bytes.load(std::memory_order_relaxed);  // statistic
+    return bytes > 0 ? static_cast<size_t>(bytes) : 0;
+  }
+  /// Bytes in use in Old and Large, and external ones: what the next major is paced by.
+  size_t OldBytes() const;
+
+  bool AnyNoCollectScope() const;
+  template <typename Fn>
+  void ForEachPart(Fn fn) {
+    if (own != nullptr) fn(*own);
+    for (auto& part : adopted) fn(*part);
+  }
+
+  HeapState& heap;
+  Region* region = nullptr;
+  const RegionOptions options;
+  // Relaxed: a limit takes effect some time after it is set.
+  std::atomic<size_t> limit_bytes;
+
+  SafepointMutex collection_mutex;
+  platform::Mutex allocation_mutex;
+
+  // Changed under collection_mutex and allocation_mutex both, so either will do for reading.
+  std::vector<Mutator*> mutators;
+  std::unique_ptr<Part> own;
+  std::list<std::unique_ptr<Part>> adopted;
+  BlockList spare_young;  // empty, tagged young: the nursery's blocks between collections
+  platform::Mutex non_moving_mutex;  // before allocation_mutex
+  OldAllocator non_moving;           // fills blocks flagged kPinned
+  std::shared_ptr<PersistentTable> persistents;
+  std::map<uintptr_t, uint32_t> pins;  // object -> count
+  std::deque<Word> guarded;            // dead objects of guardian finalizers, kept alive as roots
+
+  std::atomic<size_t> blocks{0};           // owned, spares included; relaxed: a counter
+  std::atomic<int64_t> external_bytes{0};  // relaxed: a counter
+  uint64_t collection_epoch = 0;           // counts collections, so that a waiter sees one was done
+
+  // The nursery, in blocks.
+  size_t nursery_blocks = 0;
+  size_t eden_blocks = 0;     // young blocks taken since the last collection
+  size_t survivor_bytes = 0;  // of young blocks filled by the last minor collection
+  size_t young_large_bytes = 0;
+  double predicted_survival = 0.1;
+
+  // Pacing of majors: see gc/pacing.h.
+  size_t old_used_bytes = 0;   // live after the last major, promoted and adopted since
+  size_t old_limit_bytes = 0;  // at which the next major is due
+  uint64_t last_major_end_nanos = 0;
+  double smoothed_allocation_rate = 0;  // bytes promoted per nanosecond
+  double smoothed_mark_rate = 0;        // live bytes traced per nanosecond
+
+  RegionStats stats;
+  uint64_t slow_allocations = 0;  // for StressOptions::collect_every
+};
+
+}  // namespace Atoll
+
+#endif  // ATOLL_HEAP_REGION_STATE_H_

@@ -1,0 +1,12 @@
+// Layer: all
+#ifndef ATOLL_ATOLL_H_
+#define ATOLL_ATOLL_H_
+
+#include "atoll/gc.h"
+#include "atoll/handles.h"
+#include "atoll/heap.h"
+#include "atoll/jit.h"
+#include "atoll/mutator.h"
+#include "atoll/typed.h"
+
+#endif  // ATOLL_ATOLL_H_

@@ -1,0 +1,100 @@
+// Layer: heap
+#ifndef ATOLL_HANDLES_H_
+#define ATOLL_HANDLES_H_
+
+#include <memory>
+#include <utility>
+
+#include "atoll/mutator.h"
+#include "atoll/ref.h"
+
+namespace Atoll {
+
+/// Frees, when it ends, all Locals made since it began. Stack-like: scopes of one mutator end in
+/// the reverse order of their beginning. Cost: two loads and two stores.
+class HandleScope {
+ public:
+  ATOLL_ALWAYS_INLINE explicit HandleScope(Mutator& mutator)
+      : mutator_(mutator), next_(mutator.handle_next_), limit_(mutator.handle_limit_) {}
+  ATOLL_ALWAYS_INLINE ~HandleScope() {
+    mutator_.handle_next_ = next_;
+    if (ATOLL_UNLIKELY(mutator_.handle_limit_ != limit_)) mutator_.ShrinkHandles(limit_);
+  }
+  HandleScope(const HandleScope&) = delete;
+  HandleScope& operator=(const HandleScope&) = delete;
+
+ private:
+  Mutator& mutator_;
+  Word* next_;
+  Word* limit_;
+};
+
+/// A reference that a collection sees and updates, valid until its HandleScope ends. Holds any
+/// Ref, immediates too. Cannot be copied, so it cannot leave its scope by being returned.
+class LocalRef {
+ public:
+  ATOLL_ALWAYS_INLINE LocalRef(Mutator& mutator, Ref value) : word_(mutator.handle_next_) {
+    if (ATOLL_UNLIKELY(word_ == mutator.handle_limit_)) word_ = mutator.GrowHandles();
+    mutator.handle_next_ = word_ + 1;
+    *word_ = value.word;
+  }
+  LocalRef(const LocalRef&) = delete;
+  LocalRef& operator=(const LocalRef&) = delete;
+
+  Ref Get() const { return Ref{*word_}; }
+  void Set(Ref value) { *word_ = value.word; }
+
+ protected:
+  Word* word_;
+};
+
+/// A LocalRef to an object of the C++ type T, under the encoding PlainPointers (see typed.h).
+template <typename T>
+class Local : public LocalRef {
+ public:
+  ATOLL_ALWAYS_INLINE Local(Mutator& mutator, T* object)
+      : LocalRef(mutator, Ref{reinterpret_cast<Word>(object)}) {}
+  T* get() const { return reinterpret_cast<T*>(*word_); }
+  T* operator->() const { return get(); }
+  explicit operator bool() const { return *word_ != 0; }
+  void Set(T* object) { *word_ = reinterpret_cast<Word>(object); }
+};
+
+class PersistentTable;
+
+/// A root of a region that outlives scopes: alive until reset. Move-only. Get and Set: in managed
+/// state of a mutator of the region. May be destroyed anywhere, any time; once its region is gone
+/// it holds null. Cost of making and ending one: a lock and a free-list operation.
+class Persistent {
+ public:
+  Persistent() = default;
+  Persistent(Region& region, Ref value);
+  Persistent(Persistent&& other) noexcept { *this = std::move(other); }
+  Persistent& operator=(Persistent&& other) noexcept {
+    std::swap(table_, other.table_);
+    std::swap(index_, other.index_);
+    return *this;
+  }
+  ~Persistent() { Reset(); }
+  Ref Get() const;
+  void Set(Ref value);
+  void Reset();
+
+ protected:
+  Persistent(Region& region, Ref value, bool weak);
+
+ private:
+  std::shared_ptr<PersistentTable> table_;
+  uint32_t index_ = 0;
+};
+
+/// The same without keeping its object alive: Get returns the zero word once the object is dead.
+class WeakPersistent : public Persistent {
+ public:
+  WeakPersistent() = default;
+  WeakPersistent(Region& region, Ref value) : Persistent(region, value, true) {}
+};
+
+}  // namespace Atoll
+
+#endif  // ATOLL_HANDLES_H_

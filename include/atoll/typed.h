@@ -1,0 +1,142 @@
+// Layer: heap
+//
+// A typed C++ view of heap objects, for heaps with the encoding PlainPointers:
+//
+//   struct Node : Atoll::Object {
+//     Atoll::Member<Node> left, right;
+//     int64_t value;
+//   };
+//   template <>
+//   struct Atoll::Fields<Node> : Atoll::References<ATOLL_FIELD(Node, left), ATOLL_FIELD(Node, right)> {};
+//
+//   const Atoll::Type* type = heap.RegisterType(Atoll::Describe<Node>("Node")).value();
+//   Node* node = Atoll::New<Node>(mutator, *type);
+//   node->left.Set(mutator, node, child);
+#ifndef ATOLL_TYPED_H_
+#define ATOLL_TYPED_H_
+
+#include <cstddef>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "atoll/handles.h"
+#include "atoll/mutator.h"
+#include "atoll/type.h"
+
+namespace Atoll {
+
+/// The header that every heap object begins with. Not to be read or written by embedders.
+struct Object {
+  Word header;
+  ObjectPtr ptr() const { return ObjectPtr(reinterpret_cast<uintptr_t>(this)); }
+};
+
+/// A reference field of a typed object. Reading is a plain load; writing goes through the barrier.
+template <typename T>
+class Member {
+ public:
+  T* get() const { return reinterpret_cast<T*>(slot().Load().word); }
+  T* operator->() const { return get(); }
+  explicit operator bool() const { return get() != nullptr; }
+  /// Stores with the write barrier; `owner` is the object that this field is in.
+  ATOLL_ALWAYS_INLINE void Set(Mutator& mutator, const Object* owner, T* value) {
+    Store<PlainPointers>(mutator, owner->ptr(), slot(), Ref{reinterpret_cast<Word>(value)});
+  }
+  /// The first store into a fresh object, see StoreInitial.
+  ATOLL_ALWAYS_INLINE void Init(Mutator& mutator, const Object* owner, T* value) {
+    StoreInitial<PlainPointers>(mutator, owner->ptr(), slot(), Ref{reinterpret_cast<Word>(value)});
+  }
+  Slot slot() const { return Slot(const_cast<Word*>(&word_)); }
+
+ private:
+  Word word_;
+};
+
+template <typename T>
+inline constexpr bool kIsMember = false;
+template <typename T>
+inline constexpr bool kIsMember<Member<T>> = true;
+
+/// One reference field, named by ATOLL_FIELD.
+template <typename Owner, typename Field, size_t kFieldOffset>
+struct FieldAt {
+  static_assert(kIsMember<Field>, "reference fields of a heap object are Atoll::Member<T>");
+  static_assert(std::is_base_of_v<Object, Owner>, "heap objects derive from Atoll::Object");
+  static_assert(kFieldOffset >= kHeaderSize && kFieldOffset % sizeof(Word) == 0);
+  static constexpr uint32_t kOffset = kFieldOffset;
+};
+#define ATOLL_FIELD(Owner, field) \
+  ::Atoll::FieldAt<Owner, decltype(Owner::field), __builtin_offsetof(Owner, field)>
+
+/// The list of an object's reference fields; Fields<T> derives from it.
+template <typename... kFields>
+struct References {
+  static constexpr uint32_t kOffsets[sizeof...(kFields) + 1] = {kFields::kOffset..., 0};
+  static constexpr size_t kCount = sizeof...(kFields);
+};
+/// Specialized for each typed object.
+template <typename T>
+struct Fields;
+
+/// The TypeInfo of a typed object of fixed size: a leaf if it has no reference fields.
+template <typename T>
+TypeInfo Describe(std::string name) {
+  static_assert(sizeof(T) % kGranule == 0 && alignof(T) == kGranule);
+  TypeInfo info;
+  info.name = std::move(name);
+  info.layout = Fields<T>::kCount == 0 ? Layout::kLeaf : Layout::kFixed;
+  info.fixed_size = sizeof(T);
+  info.ref_offsets.assign(Fields<T>::kOffsets, Fields<T>::kOffsets + Fields<T>::kCount);
+  return info;
+}
+
+/// A zeroed T, or null (see Mutator::Allocate). May collect.
+template <typename T>
+ATOLL_ALWAYS_INLINE T* New(Mutator& mutator, const Type& type) {
+  return reinterpret_cast<T*>(mutator.Allocate(type, sizeof(T)).address());
+}
+
+/// An array of references: { header, length, elements }.
+template <typename T>
+struct RefArray : Object {
+  uint64_t length;
+  Member<T>* elements() { return reinterpret_cast<Member<T>*>(this + 1); }
+  Member<T>& at(size_t index) { return elements()[index]; }
+};
+/// An array of numbers or bytes: { header, length, elements }.
+template <typename T>
+struct DataArray : Object {
+  static_assert(std::is_trivially_copyable_v<T>);
+  uint64_t length;
+  T* elements() { return reinterpret_cast<T*>(this + 1); }
+  T& at(size_t index) { return elements()[index]; }
+};
+
+inline TypeInfo DescribeRefArray(std::string name) {
+  TypeInfo info;
+  info.name = std::move(name);
+  info.layout = Layout::kRefArray;
+  info.fixed_size = sizeof(RefArray<Object>);
+  info.element_size = sizeof(Word);
+  info.length_offset = kHeaderSize;
+  return info;
+}
+template <typename T>
+TypeInfo DescribeDataArray(std::string name) {
+  TypeInfo info;
+  info.name = std::move(name);
+  info.fixed_size = sizeof(DataArray<T>);
+  info.element_size = sizeof(T);
+  info.length_offset = kHeaderSize;
+  return info;
+}
+/// A zeroed array (see Mutator::AllocateArray): Array is RefArray<T> or DataArray<T>. May collect.
+template <typename Array>
+ATOLL_ALWAYS_INLINE Array* NewArray(Mutator& mutator, const Type& type, size_t length) {
+  return reinterpret_cast<Array*>(mutator.AllocateArray(type, length).address());
+}
+
+}  // namespace Atoll
+
+#endif  // ATOLL_TYPED_H_

@@ -1,0 +1,149 @@
+#include "atoll/safepoint.h"
+#include "safepoint/platform.h"
+#include "safepoint/safepoint_manager_impl.h"
+
+/// A handshake is a request in the target's queue, which two may take up, whoever comes first to it
+/// under the lock: the target, at a poll or on its way back to managed state; or the requester, when
+/// it finds the target stopped and held by nobody else (then it *claims* it: a hold of its own, and a
+/// flag that keeps others from taking the target for stopped until the function has returned).
+
+namespace Atoll {
+
+void SafepointManager::Impl::QueueHandshake(MutatorThread& target,
+                                            MutatorThread::HandshakeRequest& request) {
+  MutatorThread::HandshakeRequest** end = &target.handshakes_;
+  while (*end != nullptr) end = &(*end)->next;
+  *end = &request;
+  // Acquire-release: as for kStop in Raise.
+  target.poll_word_.fetch_or(MutatorThread::kHandshake, std::memory_order_acq_rel);
+}
+
+void SafepointManager::Impl::UnqueueHandshake(MutatorThread& target,
+                                              MutatorThread::HandshakeRequest& request) {
+  MutatorThread::HandshakeRequest** link = &target.handshakes_;
+  while (*link != &request) link = &(*link)->next;
+  *link = request.next;
+  request.queued = false;
+  ++handshakes;
+  if (target.handshakes_ != nullptr) return;
+  // Release: as for kStop in Lower.
+  target.poll_word_.fetch_and(~MutatorThread::kHandshake, std::memory_order_release);
+}
+
+void SafepointManager::Impl::RunHandshakes(MutatorThread& mutator) {
+  while (mutator.handshakes_ != nullptr) {
+    MutatorThread::HandshakeRequest& request = *mutator.handshakes_;
+    UnqueueHandshake(mutator, request);
+    mutex.Unlock();
+    request.fn(mutator);
+    mutex.Lock();
+    // Release: a spinning requester sees what fn wrote. It takes the lock before it lets go of the
+    // request.
+    request.done.store(true, std::memory_order_release);
+    request.waiter->condition.NotifyOne();
+    if (mutator.hold_count_ == 0) continue;
+    // Release: as in Answer.
+    mutator.state_.store(MutatorState::kAtSafepoint, std::memory_order_release);
+    WakeWaitersFor(mutator);
+    BecomeManaged(mutator);
+  }
+}
+
+void SafepointManager::Handshake(MutatorThread& target, FunctionRef<void(MutatorThread&)> fn) {
+  ATOLL_CHECK(target.manager() == this, "handshake with %s, which is not attached to this manager",
+              target.name().c_str());
+  if (&target == MutatorThread::Current()) {
+    const bool managed = target.state() == MutatorState::kManaged;
+    if (!managed) target.LeaveNative();
+    fn(target);
+    if (!managed) target.EnterNative();
+    platform::MutexLock lock(impl_->mutex);
+    ++impl_->handshakes;
+    return;
+  }
+
+  Impl& impl = *impl_;
+  Requester requester(impl);
+  Waiter waiter;
+  MutatorThread::HandshakeRequest request{fn, &waiter};
+  const uint64_t start = platform::NowNanos();
+  impl.mutex.Lock();
+  impl.QueueHandshake(target, request);
+  impl.mutex.Unlock();
+
+  // Acquire: what fn wrote, if the target has run it.
+  const auto unanswered = [&] {
+    return !request.done.load(std::memory_order_acquire) &&
+           target.state() == MutatorState::kManaged;
+  };
+  uint64_t now = start;
+  while (unanswered() && now - start < Impl::kYieldNanos) {
+    if (now - start < impl.options.spin_nanos) {
+      for (int i = 0; i < 8 && unanswered(); ++i) platform::SpinPause();
+    } else {
+      platform::YieldThread();
+    }
+    now = platform::NowNanos();
+  }
+  bool fenced = target.state() == MutatorState::kNative;
+  if (fenced) platform::HeavyFence();
+
+  impl.mutex.Lock();
+  impl.AddWaiter(waiter);
+  uint64_t next_report = impl.options.watchdog_nanos;
+  const auto unlocked = [&](auto step) {
+    impl.mutex.Unlock();
+    step();
+    impl.mutex.Lock();
+  };
+  // Relaxed: set under the lock.
+  while (!request.done.load(std::memory_order_relaxed)) {
+    waiter.awaiting = &target;
+    waiter.awaiting_release = false;
+    if (request.queued) {
+      if (target.state() == MutatorState::kNative && !fenced) {
+        unlocked([] { platform::HeavyFence(); });
+        fenced = true;
+        continue;
+      }
+      if (Impl::IsStopped(target, fenced)) {
+        if (requester.MayRun() && target.hold_count_ == Impl::OwnHolds(this, target)) {
+          impl.UnqueueHandshake(target, request);
+          impl.Raise(target, /*asked=*/false);
+          // Release: see IsStopped, which reads it after having raised a hold under the lock.
+          target.claimed_.store(true, std::memory_order_release);
+          requester.Run();
+          unlocked([&] { fn(target); });
+          target.claimed_.store(false, std::memory_order_release);
+          impl.Lower(target);
+          impl.WakeWaitersFor(target);
+          impl.WakeReleased();
+          break;
+        }
+        // Somebody holds the target, or this thread.
+        waiter.awaiting_release = true;
+      }
+    }
+    const uint64_t waited = platform::NowNanos() - start;
+    const bool watched = request.queued && !waiter.awaiting_release && next_report != 0;
+    if (watched && waited >= next_report) {
+      next_report *= 2;
+      unlocked([&] { impl.Report(target, waited, "handshake"); });
+    } else if (!fenced && !waiter.awaiting_release) {
+      if (!waiter.condition.WaitFor(impl.mutex, Impl::kFirstPark)) {
+        unlocked([] { platform::HeavyFence(); });
+        fenced = true;
+      }
+    } else if (watched) {
+      waiter.condition.WaitFor(impl.mutex, next_report - waited);
+    } else {
+      waiter.condition.Wait(impl.mutex);
+    }
+  }
+  impl.RemoveWaiter(waiter);
+  requester.Finish();
+  impl.mutex.Unlock();
+  impl.NotifyReleased();
+}
+
+}  // namespace Atoll

@@ -1,0 +1,107 @@
+# ./run matrix [PRESET...]: the tests under every combination of preset, allocator and stress knob.
+# Each cell's outcome is kept in build/matrix/, so that a run of some presets keeps the others' rows.
+
+# LABEL|VARIABLE=VALUE ...: what the tests run under, one column of the table each.
+knobs=(
+  "no knob|"
+  "collect often|ATOLL_STRESS_EVERY=7"
+  "slow allocation|ATOLL_STRESS_ALLOC=1"
+  "move everything|ATOLL_STRESS_MOVE=1"
+  "poison|ATOLL_STRESS_POISON=1"
+  "verify|ATOLL_VERIFY=1"
+  "1 worker|ATOLL_WORKERS=1"
+  "2 workers|ATOLL_WORKERS=2"
+  "all of them|ATOLL_STRESS_EVERY=97 ATOLL_STRESS_MOVE=1 ATOLL_STRESS_POISON=1 ATOLL_VERIFY=1 ATOLL_WORKERS=2"
+)
+# Holds for every cell: the stress suite with fewer operations than `./run test` gives it.
+cell_environment="ATOLL_SEED=${ATOLL_SEED:-1} ATOLL_STRESS_OPERATIONS=${ATOLL_STRESS_OPERATIONS:-100000}"
+# PRESET|ALLOCATOR: the rows. Under the sanitizers jemalloc is never used.
+rows=("release|jemalloc" "release|malloc" "clang|jemalloc" "clang|malloc" "debug|jemalloc"
+  "debug|malloc" "asan|malloc" "tsan|malloc")
+
+run_cell() { # FOLDER PRESET ENVIRONMENT RESULT-FILE
+  local folder=$1 preset=$2 environment=$3 result=$4 log=${4%.result}.log summary
+  # shellcheck disable=SC2086 # the environment is a list of assignments
+  in_test_environment "$preset" env $cell_environment $environment ctest --test-dir "build/$folder" \
+    --output-on-failure --no-tests=error --parallel "$jobs" -LE '^(package|layering)$' \
+    >"$log" 2>&1 </dev/null || true
+  summary=$(sed -nE 's/^[0-9]+% tests passed, ([0-9]+) tests? failed out of ([0-9]+)$/\1 \2/p' "$log")
+  case $summary in
+    "") echo "**did not run**" ;;
+    "0 "*) echo "${summary#0 } passed" ;;
+    *) echo "**${summary% *} of ${summary#* } failed**" ;;
+  esac >"$result"
+}
+
+write_table() { # FILE
+  local file=$1 row knob label cells fresh begin='<!-- matrix:begin -->' end='<!-- matrix:end -->'
+  fresh=$(mktemp)
+  {
+    printf '%s\n\n' "$begin"
+    printf '%s\n' "Written by \`./run matrix\`; each cell is one run of all tests, with" \
+      "\`$cell_environment\`." "The columns:" ""
+    for knob in "${knobs[@]}"; do
+      [ -z "${knob#*|}" ] || printf '%s\n' "- ${knob%%|*}: \`${knob#*|}\`"
+    done
+    printf '\n| preset | off-heap memory |'
+    for knob in "${knobs[@]}"; do printf ' %s |' "${knob%%|*}"; done
+    printf '\n|---|---|'
+    for knob in "${knobs[@]}"; do printf -- '---|'; done
+    printf '\n'
+    for row in "${rows[@]}"; do
+      printf '| %s | %s |' "${row%|*}" "${row#*|}"
+      for knob in "${knobs[@]}"; do
+        label=${knob%%|*}
+        cells=build/matrix/${row%|*}-${row#*|}-${label// /_}.result
+        if [ -e "$cells" ]; then printf ' %s |' "$(<"$cells")"; else printf ' not run |'; fi
+      done
+      printf '\n'
+    done
+    printf '\n%s\n' "$end"
+  } >"$fresh"
+
+  mkdir -p "$(dirname "$file")"
+  [ -e "$file" ] || printf '# Results\n' >"$file"
+  if grep -qxF -- "$begin" "$file" && grep -qxF -- "$end" "$file"; then
+    awk -v table="$fresh" -v begin="$begin" -v end="$end" '
+      $0 == begin { while ((getline line < table) > 0) print line; skipping = 1 }
+      !skipping { print }
+      $0 == end { skipping = 0 }' "$file" >"$fresh.all"
+  else
+    { cat "$file"; printf '\n'; cat "$fresh"; } >"$fresh.all"
+  fi
+  cat "$fresh.all" >"$file"
+  rm -f "$fresh" "$fresh.all"
+}
+
+run_matrix() {
+  local row preset allocator folder knob label result bad=0 arguments
+  local presets=("$@")
+  [ ${#presets[@]} -gt 0 ] || presets=("${all_presets[@]}")
+  for preset in "${presets[@]}"; do
+    need_preset "$preset"
+  done
+  mkdir -p build/matrix
+  for row in "${rows[@]}"; do
+    preset=${row%|*}
+    allocator=${row#*|}
+    [[ " ${presets[*]} " == *" $preset "* ]] || continue
+    folder=$preset
+    arguments=()
+    if [ "$allocator" = malloc ] && [[ $preset != *san ]]; then
+      folder=$preset-malloc
+      arguments=(-DATOLL_JEMALLOC=OFF -DATOLL_BUILD_BENCHMARKS=OFF)
+    fi
+    build "$preset" "$folder" all "${arguments[@]}"
+    for knob in "${knobs[@]}"; do
+      label=${knob%%|*}
+      result=build/matrix/$preset-$allocator-${label// /_}.result
+      run_cell "$folder" "$preset" "${knob#*|}" "$result"
+      note "matrix: $preset, $allocator, $label: $(<"$result")"
+      [[ $(<"$result") == *passed ]] || bad=$((bad + 1))
+      write_table docs/results.md
+    done
+  done
+  [ "$bad" -eq 0 ] || fail "matrix: $bad cells failed; their logs lie in build/matrix/"
+  note "matrix: all passed; the table stands in docs/results.md"
+}

@@ -1,0 +1,3 @@
+#pragma once
+#include "atoll/heap.h"
+#include "safepoint/poll.h"

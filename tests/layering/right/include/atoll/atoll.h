@@ -1,0 +1,3 @@
+// Layer: all
+#pragma once
+#include "atoll/heap.h"

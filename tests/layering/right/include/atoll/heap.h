@@ -1,0 +1,3 @@
+// Layer: heap
+#pragma once
+#include "atoll/safepoint.h"

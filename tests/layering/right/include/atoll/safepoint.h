@@ -1,0 +1,2 @@
+// Layer: safepoint
+#pragma once

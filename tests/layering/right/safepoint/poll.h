@@ -1,0 +1,4 @@
+#pragma once
+#include <vector>
+
+#include "atoll/safepoint.h"

@@ -1,0 +1,2 @@
+// Layer: all
+#pragma once

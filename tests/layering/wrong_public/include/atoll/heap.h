@@ -1,0 +1,2 @@
+// Layer: heap
+#pragma once
