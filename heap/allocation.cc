@@ -239,6 +239,7 @@ uintptr_t Mutator::TakeLarge(size_t size, CollectMode mode) {
     space.info(head).space = Space::kLarge;
     for (size_t i = 1; i < run; ++i) {
       space.info(head + static_cast<BlockIndex>(i)).space = Space::kLargeTail;
+      space.info(head + static_cast<BlockIndex>(i)).next = head;
       space.set_tag(head + static_cast<BlockIndex>(i), region.own->old_tag());
     }
     platform::MutexLock lock(region.allocation_mutex);
@@ -262,7 +263,7 @@ uintptr_t Mutator::TakeNonMoving(size_t size, CollectMode mode) {
     uintptr_t object;
     {
       platform::MutexLock lock(mutex);
-      object = region.non_moving.Allocate(region, size, OldAllocator::Source::kPinned);
+      object = region.non_moving.Allocate(region, size, OldAllocator::Source::kNonMoving);
       if (object != 0) {
         std::memset(reinterpret_cast<void*>(object), 0, size);
         MarkBornOld(space, object, size);

@@ -34,10 +34,11 @@ namespace block_flags {
 inline constexpr uint8_t kPinned = 1;      ///< holds pinned objects: nothing in it moves
 inline constexpr uint8_t kHasKept = 2;     ///< collections only: holds objects that stayed
 inline constexpr uint8_t kCandidate = 4;   ///< major collections only: chosen for evacuation
+inline constexpr uint8_t kNonMoving = 8;   ///< for objects of types that never move
 }  // namespace block_flags
 
 struct BlockInfo {
-  BlockIndex next;        ///< in the BlockList that the block is in
+  BlockIndex next;        ///< in the BlockList that the block is in; kLargeTail: the first block
   uint32_t run_blocks;    ///< kLarge: blocks of the object; else 1
   uint32_t top;           ///< kNew, kProgram: bytes that are parsable from the start
   uint16_t free_lines;    ///< kOld: at the last sweep, less those allocated into since

@@ -56,14 +56,17 @@ Status Mutator::Detach() {
             "mutator \"" + name() + "\" cannot detach while a HandleScope or NoCollectScope of it "
             "is open; end the scopes first"};
   }
+  if (manager() == nullptr || (state() != MutatorState::kNative && Current() != this)) {
+    return {StatusCode::kFailedPrecondition,
+            "mutator \"" + name() + "\" cannot detach: it is " +
+                (manager() == nullptr ? "not attached" : "running on another thread; detach there")};
+  }
   RegionState& region = region_->state();
   if (state() == MutatorState::kManaged) EnterNative();
+  SafepointMutexLock collection(region.collection_mutex);
   {
-    SafepointMutexLock collection(region.collection_mutex);
+    platform::MutexLock regions(region.heap.regions_mutex);  // waits for a group collection
     platform::MutexLock allocation(region.allocation_mutex);
-    // Managed would do as well: with collection_mutex held only a group collection looks at this
-    // mutator, and Detach waits for that.
-    if (Status status = region.heap.safepoints.Detach(this); !status.ok()) return status;
     record_->RetireBuffer();
     region.own->remembered.Splice(record_->remembered);
     std::erase(region.mutators, this);
@@ -79,6 +82,7 @@ Status Mutator::Detach() {
       take(part.finalizers);
     });
   }
+  if (Status status = region.heap.safepoints.Detach(this); !status.ok()) return status;
   record_->RunDueFinalizers();
   return Status::Ok();
 }
@@ -157,8 +161,13 @@ Status Mutator::ShrinkInPlace(ObjectPtr object, size_t length) {
   const size_t old_size = ObjectSize(type, object.address());
   const size_t new_size = SizeForLength(type, length);
   StoreLength(type, object.address(), length);
-  if (new_size < old_size && (LoadFlags(object.address()) & header::kLarge) == 0) {
-    WriteFiller(object.address() + new_size, old_size - new_size);
+  if (new_size < old_size) {
+    const uintptr_t end = object.address() + new_size;
+    if ((LoadFlags(object.address()) & header::kLarge) == 0) {
+      WriteFiller(end, old_size - new_size);
+    } else {  // slots in the part cut off may be remembered
+      std::memset(reinterpret_cast<void*>(end), 0, old_size - new_size);
+    }
   }
   return Status::Ok();
 }

@@ -5,17 +5,16 @@
 
 namespace Atoll {
 
-uintptr_t OldAllocator::FreshBlock(RegionState& region, Source source) {
-  // Called with the region's allocation_mutex held.
+// Called with the region's allocation_mutex held.
+BlockIndex OldAllocator::FreshBlock(RegionState& region, Source source) {
   const BlockIndex block = region.TakeBlocks(1, BlockPool::Allowance::kReserve);
-  if (block == kNoBlock) return 0;
+  if (block == kNoBlock) return kNoBlock;
   const AddressSpace& space = *region.heap.space;
   BlockInfo& info = space.info(block);
   info.space = Space::kOld;
-  info.flags = source == Source::kPinned ? block_flags::kPinned : 0;
+  info.flags = source == Source::kNonMoving ? block_flags::kNonMoving : 0;
   space.set_tag(block, region.own->old_tag());
-  region.own->old.Push(space, block);
-  return space.AddressOf(block);
+  return block;
 }
 
 bool OldAllocator::NextHole(const AddressSpace& space) {
@@ -37,19 +36,15 @@ uintptr_t OldAllocator::AllocateSmallSlow(RegionState& region, size_t size, Sour
   const AddressSpace& space = *region.heap.space;
   if (block_ == kNoBlock || !NextHole(space)) {
     platform::MutexLock lock(region.allocation_mutex);
-    block_ = source == Source::kHolesAndFresh ? region.own->recyclable.Pop(space) : kNoBlock;
-    if (block_ != kNoBlock) {
-      region.own->old.Push(space, block_);
-      space.info(block_).free_lines = 0;
-      used_ = LineMap::Of(space, block_);
-      next_line_ = 0;
-      NextHole(space);  // recyclable: there is one
-    } else {
-      const uintptr_t fresh = FreshBlock(region, source);
-      if (fresh == 0) return 0;
-      cursor_ = fresh;
-      limit_ = fresh + kBlockSize;
-    }
+    BlockIndex next = source == Source::kHolesAndFresh ? region.own->recyclable.Pop(space)
+                                                       : kNoBlock;
+    if (next == kNoBlock) next = FreshBlock(region, source);
+    if (next == kNoBlock) return 0;
+    if (block_ != kNoBlock) region.own->old.Push(space, block_);  // full
+    block_ = next;
+    used_ = LineMap::Of(space, block_);
+    next_line_ = 0;
+    NextHole(space);  // recyclable or fresh: there is one
   }
   const uintptr_t at = cursor_;  // a hole is at least one line, and so large enough
   cursor_ += size;
@@ -59,19 +54,26 @@ uintptr_t OldAllocator::AllocateSmallSlow(RegionState& region, size_t size, Sour
 uintptr_t OldAllocator::AllocateMediumSlow(RegionState& region, size_t size, Source source) {
   if (overflow_limit_ - overflow_cursor_ < size) {
     platform::MutexLock lock(region.allocation_mutex);
-    const uintptr_t fresh = FreshBlock(region, source);
-    if (fresh == 0) return 0;
-    if (block_ == kNoBlock && limit_ - cursor_ < kLineSize) {  // nothing is lost with it
-      cursor_ = fresh + size;
-      limit_ = fresh + kBlockSize;
-      return fresh;
-    }
-    overflow_cursor_ = fresh;
-    overflow_limit_ = fresh + kBlockSize;
+    const BlockIndex fresh = FreshBlock(region, source);
+    if (fresh == kNoBlock) return 0;
+    const AddressSpace& space = *region.heap.space;
+    if (overflow_block_ != kNoBlock) region.own->old.Push(space, overflow_block_);
+    overflow_block_ = fresh;
+    overflow_cursor_ = space.AddressOf(fresh);
+    overflow_limit_ = overflow_cursor_ + kBlockSize;
   }
   const uintptr_t at = overflow_cursor_;
   overflow_cursor_ += size;
   return at;
+}
+
+void OldAllocator::Retire(RegionState& region) {
+  {
+    platform::MutexLock lock(region.allocation_mutex);
+    if (block_ != kNoBlock) region.FileOldBlock(block_);
+    if (overflow_block_ != kNoBlock) region.FileOldBlock(overflow_block_);
+  }
+  *this = OldAllocator();
 }
 
 }  // namespace Atoll

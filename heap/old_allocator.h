@@ -22,7 +22,7 @@ class OldAllocator {
   enum class Source : uint8_t {
     kHolesAndFresh,
     kFresh,   ///< while a major marks: holes are not known
-    kPinned,  ///< blocks flagged kPinned, for objects that never move
+    kNonMoving,  ///< blocks flagged kNonMoving, for objects that never move
   };
 
   /// Null (0) when no block can be had.
@@ -37,23 +37,24 @@ class OldAllocator {
     if (cursor_ == at + size) cursor_ = at;
     else if (overflow_cursor_ == at + size) overflow_cursor_ = at;
   }
-  /// Gives up the blocks at hand; they are in the part's `old` list already.
-  void Retire() { *this = OldAllocator(); }
+  /// Files the blocks at hand in the region's own part: until then they are in no list. Locks.
+  void Retire(RegionState& region);
 
  private:
   uintptr_t AllocateSlow(RegionState& region, size_t size, Source source);
   uintptr_t AllocateSmallSlow(RegionState& region, size_t size, Source source);
   uintptr_t AllocateMediumSlow(RegionState& region, size_t size, Source source);
   bool NextHole(const AddressSpace& space);
-  uintptr_t FreshBlock(RegionState& region, Source source);
+  static BlockIndex FreshBlock(RegionState& region, Source source);
 
   uintptr_t cursor_ = 0;
   uintptr_t limit_ = 0;
-  uintptr_t overflow_cursor_ = 0;
-  uintptr_t overflow_limit_ = 0;
-  BlockIndex block_ = kNoBlock;  // whose holes are used up from next_line_ on
+  BlockIndex block_ = kNoBlock;  // of cursor_; its holes from next_line_ on are still unused
   int next_line_ = kLinesPerBlock;
   LineMap used_{};
+  uintptr_t overflow_cursor_ = 0;
+  uintptr_t overflow_limit_ = 0;
+  BlockIndex overflow_block_ = kNoBlock;
 };
 
 }  // namespace Atoll

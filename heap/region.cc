@@ -23,6 +23,7 @@ Region::~Region() {
     region.heap.regions.erase(&region);
   }
   region.persistents->Clear(/*close=*/true);
+  region.RetireAllocators();
   std::vector<Finalizer> finalizers;
   region.ForEachPart([&](Part& part) {
     finalizers.insert(finalizers.end(), part.young_finalizers.begin(), part.young_finalizers.end());
@@ -47,6 +48,7 @@ const std::string& Region::name() const { return state_->options.name; }
 Result<std::unique_ptr<Mutator>> Region::AttachMutator(std::string name) {
   RegionState& region = *state_;
   SafepointMutexLock collection(region.collection_mutex);
+  platform::MutexLock regions(region.heap.regions_mutex);  // waits for a group collection
   platform::MutexLock allocation(region.allocation_mutex);
   if (region.OwnPart() == nullptr) {
     return Status(StatusCode::kResourceExhausted,
@@ -73,6 +75,7 @@ Status Region::Adopt(Region& source) {
   const bool managed = current != nullptr && current->manager() == &to.heap.safepoints &&
                        current->state() == MutatorState::kManaged;
   if (!managed) to.heap.regions_mutex.Lock();
+  from.RetireAllocators();
   Status status = Status::Ok();
   {
     platform::MutexLock allocation(to.allocation_mutex);
@@ -98,7 +101,6 @@ Status Region::Adopt(Region& source) {
       to.old_used_bytes += from.old_used_bytes + from.eden_blocks * kBlockSize +
                            from.survivor_bytes + from.young_large_bytes;
       from.old_used_bytes = from.eden_blocks = from.survivor_bytes = from.young_large_bytes = 0;
-      from.non_moving.Retire();
       ++to.stats.adoptions;
     }
   }

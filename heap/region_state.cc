@@ -5,12 +5,16 @@
 #include "heap/heap_state.h"
 #include "heap/mutator_record.h"
 #include "heap/object_model.h"
+#include "heap/poison.h"
 
 namespace Atoll {
 
 namespace {
 // Ranks of the heap's mutexes; a thread locks in ascending order.
 constexpr int kCollectionMutexRank = 100;
+
+// Blocks with fewer free lines are not worth a visit when allocating into holes.
+constexpr uint16_t kRecyclableLines = 16;
 }  // namespace
 
 RegionState::RegionState(HeapState& heap_state, RegionOptions region_options)
@@ -29,6 +33,13 @@ Part* RegionState::OwnPart() {
     if (id != 0) own = std::make_unique<Part>(heap.allocator, id);
   }
   return own.get();
+}
+
+uintptr_t RegionState::LargeObjectAt(uintptr_t address) const {
+  const AddressSpace& space = *heap.space;
+  const BlockIndex block = space.BlockOf(address);
+  const BlockInfo& info = space.info(block);
+  return space.AddressOf(info.space == Space::kLargeTail ? info.next : block);
 }
 
 BlockIndex RegionState::TakeBlocks(size_t count, BlockPool::Allowance allowance, bool* zeroed) {
@@ -77,6 +88,15 @@ void RegionState::FreeList(BlockList& list) {
   }
 }
 
+void RegionState::FileOldBlock(BlockIndex block) {
+  const AddressSpace& space = *heap.space;
+  BlockInfo& info = space.info(block);
+  info.free_lines = static_cast<uint16_t>(kLinesPerBlock - LineMap::Of(space, block).CountUsed());
+  const bool holes = info.free_lines >= kRecyclableLines &&
+                     (info.flags & block_flags::kNonMoving) == 0;
+  (holes ? own->recyclable : own->old).Push(space, block);
+}
+
 BlockIndex RegionState::TakeYoungBlock(BlockPool::Allowance allowance) {
   const AddressSpace& space = *heap.space;
   BlockIndex block = spare_young.Pop(space);
@@ -85,6 +105,7 @@ BlockIndex RegionState::TakeYoungBlock(BlockPool::Allowance allowance) {
     if (block == kNoBlock) return kNoBlock;
     space.info(block).space = Space::kNew;
   }
+  UnpoisonMemory(space.AddressOf(block), kBlockSize);
   BlockInfo& info = space.info(block);
   info.top = 0;
   info.age = 0;

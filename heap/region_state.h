@@ -31,12 +31,23 @@ struct RegionState {
   /// The part that is allocated into; made when first needed. Null when part ids are used up.
   Part* OwnPart();
 
+  /// The object in Large whose blocks `address` lies in.
+  uintptr_t LargeObjectAt(uintptr_t address) const;
+
   /// Blocks under this region's and the heap's limits; counts them as this region's.
   BlockIndex TakeBlocks(size_t blocks, BlockPool::Allowance allowance, bool* zeroed = nullptr);
   void GiveBlocks(BlockIndex first, size_t blocks);
   /// Frees a large object's block run and cards.
   void FreeLarge(BlockIndex head);
   void FreeList(BlockList& list);
+
+  /// Puts a block of Old into the own part's list that its free lines call for.
+  void FileOldBlock(BlockIndex block);
+  /// Files the blocks that allocators hold, so that the parts' lists are complete.
+  void RetireAllocators() {
+    non_moving.Retire(*this);
+    promotion.Retire(*this);
+  }
 
   /// An empty young block for a mutator or a survivor, tagged; from the spares first.
   BlockIndex TakeYoungBlock(BlockPool::Allowance allowance);
@@ -76,7 +87,8 @@ struct RegionState {
   std::list<std::unique_ptr<Part>> adopted;
   BlockList spare_young;  // empty, tagged young: the nursery's blocks between collections
   platform::Mutex non_moving_mutex;  // before allocation_mutex
-  OldAllocator non_moving;           // fills blocks flagged kPinned
+  OldAllocator non_moving;           // for objects of types that never move
+  OldAllocator promotion;            // of minor collections, kept from one to the next
   std::shared_ptr<PersistentTable> persistents;
   std::map<uintptr_t, uint32_t> pins;  // object -> count
   std::deque<Word> guarded;            // dead objects of guardian finalizers, kept alive as roots
@@ -96,10 +108,12 @@ struct RegionState {
   size_t old_used_bytes = 0;   // live after the last major, promoted and adopted since
   size_t old_limit_bytes = 0;  // at which the next major is due
   uint64_t last_major_end_nanos = 0;
+  uint64_t promoted_at_last_major = 0;
   double smoothed_allocation_rate = 0;  // bytes promoted per nanosecond
   double smoothed_mark_rate = 0;        // live bytes traced per nanosecond
 
   RegionStats stats;
+  uint64_t promoted_reported = 0;  // of stats.promoted_bytes, in the heap's sum
   uint64_t slow_allocations = 0;  // for StressOptions::collect_every
 };
 

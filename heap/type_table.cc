@@ -160,6 +160,8 @@ Result<const Type*> TypeTable::Register(const TypeInfo& info) {
   type.length_width = static_cast<uint8_t>(info.length_width);
   type.layout = info.layout;
   type.flags = info.flags;
+  type.has_long_bitmap = details.bitmap.size() > 1 || details.element_bitmap.size() > 1;
+  type.has_moved_hook = info.moved != nullptr;
   details_.push_back(std::move(details));
   type.details = &details_.back();
   ++count_;

@@ -41,10 +41,7 @@ void SafepointManager::Impl::RunHandshakes(MutatorThread& mutator) {
     // request.
     request.done.store(true, std::memory_order_release);
     request.waiter->condition.NotifyOne();
-    if (mutator.hold_count_ == 0) continue;
-    // Release: as in Answer.
-    mutator.state_.store(MutatorState::kAtSafepoint, std::memory_order_release);
-    WakeWaitersFor(mutator);
+    ArriveIfHeld(mutator);
     BecomeManaged(mutator);
   }
 }
@@ -89,7 +86,7 @@ void SafepointManager::Handshake(MutatorThread& target, FunctionRef<void(Mutator
   if (fenced) platform::HeavyFence();
 
   impl.mutex.Lock();
-  impl.AddWaiter(waiter);
+  impl.waiters.push_back(&waiter);
   uint64_t next_report = impl.options.watchdog_nanos;
   const auto unlocked = [&](auto step) {
     impl.mutex.Unlock();
@@ -140,7 +137,7 @@ void SafepointManager::Handshake(MutatorThread& target, FunctionRef<void(Mutator
       waiter.condition.Wait(impl.mutex);
     }
   }
-  impl.RemoveWaiter(waiter);
+  std::erase(impl.waiters, &waiter);
   requester.Finish();
   impl.mutex.Unlock();
   impl.NotifyReleased();

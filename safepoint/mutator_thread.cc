@@ -26,7 +26,7 @@ const char* ToString(MutatorState state) {
 MutatorThread::MutatorThread(std::string name) : name_(std::move(name)) {}
 
 MutatorThread::~MutatorThread() {
-  ATOLL_CHECK(manager_ == nullptr,
+  ATOLL_CHECK(manager() == nullptr,
               "the mutator %s is destroyed while attached: detach it from its manager first",
               name_.c_str());
   if (current_ == this) current_ = nullptr;
@@ -36,8 +36,8 @@ void MutatorThread::PollSlow() {
   ATOLL_DCHECK(state() == MutatorState::kManaged, "%s polls while %s", name_.c_str(),
                ToString(state()));
   // Relaxed: Answer synchronizes through the lock.
-  if ((poll_word_.load(std::memory_order_relaxed) & kInterruptMask) != 0 && manager_ != nullptr) {
-    manager_->impl_->Answer(*this);
+  if ((poll_word_.load(std::memory_order_relaxed) & kInterruptMask) != 0 && manager() != nullptr) {
+    manager()->impl_->Answer(*this);
   }
   if (poll_word_.load(std::memory_order_relaxed) >> kClientShift == 0) return;
   // Acquire: pairs with RequestPoll.
@@ -47,12 +47,12 @@ void MutatorThread::PollSlow() {
 }
 
 void MutatorThread::EnterNativeSlow() {
-  if (manager_ == nullptr) return;
-  platform::MutexLock lock(manager_->impl_->mutex);
-  manager_->impl_->WakeWaitersFor(*this);
+  if (manager() == nullptr) return;
+  platform::MutexLock lock(manager()->impl_->mutex);
+  manager()->impl_->WakeWaitersFor(*this);
 }
 
-void MutatorThread::LeaveNativeSlow() { manager_->impl_->Answer(*this); }
+void MutatorThread::LeaveNativeSlow() { manager()->impl_->Answer(*this); }
 
 void MutatorThread::EnterBlocked() {
   ATOLL_DCHECK(state() == MutatorState::kManaged, "%s blocks while %s", name_.c_str(),
@@ -68,7 +68,7 @@ void MutatorThread::LeaveBlocked() {
   ATOLL_DCHECK(state() == MutatorState::kBlocked, "%s unblocks while %s", name_.c_str(),
                ToString(state()));
   current_ = this;
-  SafepointManager::Impl& impl = *manager_->impl_;
+  SafepointManager::Impl& impl = *manager()->impl_;
   platform::MutexLock lock(impl.mutex);
   impl.BecomeManaged(*this);
   impl.RunHandshakes(*this);
@@ -77,7 +77,7 @@ void MutatorThread::LeaveBlocked() {
 bool MutatorThread::TryLeaveBlocked() {
   ATOLL_DCHECK(state() == MutatorState::kBlocked, "%s unblocks while %s", name_.c_str(),
                ToString(state()));
-  platform::MutexLock lock(manager_->impl_->mutex);
+  platform::MutexLock lock(manager()->impl_->mutex);
   if (hold_count_ > 0) return false;
   current_ = this;
   // Release: nothing to publish, but the lock orders it after the last release of a hold.

@@ -79,7 +79,7 @@ class ConditionVariable {
 /// A thread of the library's own. Join() before destruction.
 class Thread {
  public:
-  Thread() = default;
+  Thread();
   /// Starts at once. The first 15 characters of `name` show in ps and debuggers. Aborts when the
   /// system has no thread left.
   Thread(const std::string& name, std::function<void()> entry);
@@ -152,6 +152,8 @@ void Reset();
 /// Requests of this kind since they were last armed or Reset(); counted only while anything is
 /// armed. FailNth(kind, UINT64_MAX, false) counts without refusing.
 uint64_t Count(Request request);
+/// Counts a request made some other way than through this seam; true: treat it as refused.
+bool ShouldFail(Request request);
 
 }  // namespace faults
 

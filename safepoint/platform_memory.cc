@@ -60,6 +60,8 @@ uint64_t Count(Request request) {
   return kinds[static_cast<size_t>(request)].requests.load(std::memory_order_relaxed);
 }
 
+bool ShouldFail(Request request) { return Refused(request); }
+
 }  // namespace faults
 
 namespace {

@@ -131,6 +131,8 @@ struct Thread::Start {
 #endif
 };
 
+Thread::Thread() = default;
+
 Thread::Thread(const std::string& name, std::function<void()> entry) : start_(new Start) {
   start_->name = name.substr(0, 15);
   start_->entry = std::move(entry);

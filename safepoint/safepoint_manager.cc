@@ -32,14 +32,14 @@ SafepointManager::~SafepointManager() {
 }
 
 Status SafepointManager::Attach(MutatorThread* mutator) {
-  if (mutator->manager_ != nullptr) {
+  if (mutator->manager() != nullptr) {
     return {StatusCode::kFailedPrecondition,
             "the mutator " + mutator->name() +
                 " is attached to a safepoint manager already: detach it there first"};
   }
   Impl& impl = *impl_;
   platform::MutexLock lock(impl.mutex);
-  mutator->manager_ = this;
+  mutator->manager_.store(this, std::memory_order_relaxed);
   mutator->index_ = impl.mutators.size();
   impl.mutators.push_back(mutator);
   if (impl.group_owned) {
@@ -50,7 +50,7 @@ Status SafepointManager::Attach(MutatorThread* mutator) {
 }
 
 Status SafepointManager::Detach(MutatorThread* mutator) {
-  if (mutator->manager_ != this) {
+  if (mutator->manager() != this) {
     return {StatusCode::kInvalidArgument,
             "the mutator " + mutator->name() + " is not attached to this safepoint manager"};
   }
@@ -77,7 +77,7 @@ Status SafepointManager::Detach(MutatorThread* mutator) {
   impl.mutators.pop_back();
   if (own_thread) requester.EndNative();
   requester.Finish();
-  mutator->manager_ = nullptr;
+  mutator->manager_.store(nullptr, std::memory_order_relaxed);
   impl.mutex.Unlock();
   if (own_thread) MutatorThread::ClearCurrent();
   return Status::Ok();
@@ -89,7 +89,7 @@ void SafepointManager::StopMutators(std::span<MutatorThread* const> set, const c
   std::vector<MutatorThread*> targets;
   targets.reserve(set.size());
   for (MutatorThread* mutator : set) {
-    ATOLL_CHECK(mutator->manager_ == this, "%s is to be stopped by a manager it is not attached to",
+    ATOLL_CHECK(mutator->manager() == this, "%s is to be stopped by a manager it is not attached to",
                 mutator->name().c_str());
     if (mutator != self) targets.push_back(mutator);
   }
@@ -101,7 +101,7 @@ void SafepointManager::StopMutators(std::span<MutatorThread* const> set, const c
     fn(scope);
     Impl::frames = frame.previous;
   };
-  if (targets.empty() && self != nullptr && self->manager_ == this &&
+  if (targets.empty() && self != nullptr && self->manager() == this &&
       self->state() == MutatorState::kManaged) {
     run();  // nobody to stop, and others wait for this mutator as it is
     return;
@@ -116,10 +116,11 @@ void SafepointManager::StopMutators(std::span<MutatorThread* const> set, const c
     impl.WaitForRelease();
   }
   ++impl.set_stops;
+  const uint64_t start = platform::NowNanos();
   for (MutatorThread* target : targets) impl.Raise(*target, /*asked=*/true);
   impl.mutex.Unlock();
 
-  impl.AwaitArrival(targets, /*group=*/false, reason);
+  impl.AwaitArrival(targets, /*group=*/false, reason, start);
   requester.WaitAndRun();
   impl.mutex.Unlock();
   run();
@@ -164,6 +165,7 @@ Status SafepointManager::RunWithMutatorsStopped(SafepointLevel level, const char
   impl.group_owned = true;
   impl.group_reason = reason;
   requester.OwnGroup();
+  const uint64_t start = platform::NowNanos();
   // Relaxed: a statistic, written under the lock.
   impl.group_stops.store(impl.group_stops.load(std::memory_order_relaxed) + 1,
                          std::memory_order_relaxed);
@@ -176,7 +178,7 @@ Status SafepointManager::RunWithMutatorsStopped(SafepointLevel level, const char
   }
   impl.mutex.Unlock();
 
-  impl.AwaitArrival(targets, /*group=*/true, reason);
+  impl.AwaitArrival(targets, /*group=*/true, reason, start);
   requester.WaitAndRun();
   impl.mutex.Unlock();
   run();

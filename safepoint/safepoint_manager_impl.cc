@@ -107,19 +107,8 @@ void SafepointManager::Impl::WakeWaitersForForeign() {
   }
 }
 
-void SafepointManager::Impl::AddWaiter(Waiter& waiter) {
-  waiters.push_back(&waiter);
-  parked_requesters.store(static_cast<int>(waiters.size()), std::memory_order_relaxed);
-}
-
-void SafepointManager::Impl::RemoveWaiter(Waiter& waiter) {
-  std::erase(waiters, &waiter);
-  parked_requesters.store(static_cast<int>(waiters.size()), std::memory_order_relaxed);
-}
-
 void SafepointManager::Impl::AwaitArrival(std::span<MutatorThread*> targets, bool group,
-                                          const char* reason) {
-  const uint64_t start = platform::NowNanos();
+                                          const char* reason, uint64_t start) {
   std::span<MutatorThread*> pending = targets;  // a prefix of targets
   const MutatorThread* last = nullptr;
   bool fenced = false;
@@ -146,8 +135,8 @@ void SafepointManager::Impl::AwaitArrival(std::span<MutatorThread*> targets, boo
   };
 
   // Spin for those who answer at once, then yield to those who have no core.
-  uint64_t now = start;
   look(true);
+  uint64_t now = platform::NowNanos();
   while (any_managed && now - start < options.spin_nanos) {
     for (int i = 0; i < 8 && any_managed; ++i) {
       platform::SpinPause();
@@ -155,7 +144,12 @@ void SafepointManager::Impl::AwaitArrival(std::span<MutatorThread*> targets, boo
     }
     now = platform::NowNanos();
   }
-  if (any_native && !fenced) fence();
+  if (any_native) {
+    fence();
+    now = platform::NowNanos();
+  }
+  const bool impatiently = any_managed;
+  if (impatiently) impatient.fetch_add(1, std::memory_order_relaxed);
   while (any_managed && now - start < kYieldNanos) {
     platform::YieldThread();
     look(false);
@@ -166,7 +160,7 @@ void SafepointManager::Impl::AwaitArrival(std::span<MutatorThread*> targets, boo
   mutex.Lock();
   if (!pending.empty() || (group && foreign_running > 0)) {
     Waiter waiter;
-    AddWaiter(waiter);
+    waiters.push_back(&waiter);
     uint64_t next_report = options.watchdog_nanos;
     for (;;) {
       look(false);
@@ -196,9 +190,10 @@ void SafepointManager::Impl::AwaitArrival(std::span<MutatorThread*> targets, boo
         mutex.Lock();
       }
     }
-    RemoveWaiter(waiter);
+    std::erase(waiters, &waiter);
     now = platform::NowNanos();
   }
+  if (impatiently) impatient.fetch_sub(1, std::memory_order_relaxed);
   RecordArrival(now - start, last);
 }
 
@@ -222,25 +217,38 @@ void SafepointManager::Impl::Report(const MutatorThread& mutator, uint64_t nanos
 // ---- Answers
 
 void SafepointManager::Impl::Answer(MutatorThread& mutator) {
-  // Release: who finds it stopped sees what it wrote. No lock is needed to arrive, only to leave.
-  mutator.state_.store(MutatorState::kAtSafepoint, std::memory_order_release);
-  ATOLL_SCHEDULE_POINT("answer: at safepoint");
-  // A short stop ends before parking would have paid off; but somebody who has parked to wait for
-  // this arrival must be woken now. Relaxed: hints only, the lock follows.
-  const auto held = [&] {
-    return (mutator.poll_word_.load(std::memory_order_relaxed) & MutatorThread::kStop) != 0 &&
-           parked_requesters.load(std::memory_order_relaxed) == 0;
-  };
-  if (held()) {
-    const uint64_t start = platform::NowNanos();
-    do {
-      for (int i = 0; i < 8 && held(); ++i) platform::SpinPause();
-    } while (held() && platform::NowNanos() - start < kReleaseSpinNanos);
+  // Relaxed, here and in `held`: hints only, the lock follows.
+  const bool stop =
+      (mutator.poll_word_.load(std::memory_order_relaxed) & MutatorThread::kStop) != 0;
+  if (stop) {
+    // Release: who finds it stopped sees what it wrote. No lock is needed to arrive, only to leave.
+    // (For a handshake alone it stays managed, so that its requester leaves the function to it.)
+    mutator.state_.store(MutatorState::kAtSafepoint, std::memory_order_release);
+    ATOLL_SCHEDULE_POINT("answer: at safepoint");
+    // A short stop ends before parking would have paid off.
+    const auto held = [&] {
+      return (mutator.poll_word_.load(std::memory_order_relaxed) & MutatorThread::kStop) != 0 &&
+             impatient.load(std::memory_order_relaxed) == 0;
+    };
+    if (held()) {
+      const uint64_t start = platform::NowNanos();
+      do {
+        for (int i = 0; i < 8 && held(); ++i) platform::SpinPause();
+      } while (held() && platform::NowNanos() - start < kReleaseSpinNanos);
+    }
   }
   platform::MutexLock lock(mutex);
-  WakeWaitersFor(mutator);
+  if (stop) WakeWaitersFor(mutator);
+  ArriveIfHeld(mutator);
   BecomeManaged(mutator);
   RunHandshakes(mutator);
+}
+
+void SafepointManager::Impl::ArriveIfHeld(MutatorThread& mutator) {
+  if (mutator.hold_count_ == 0) return;
+  // Release: as in Answer.
+  mutator.state_.store(MutatorState::kAtSafepoint, std::memory_order_release);
+  WakeWaitersFor(mutator);
 }
 
 // ---- Requester
@@ -248,7 +256,7 @@ void SafepointManager::Impl::Answer(MutatorThread& mutator) {
 SafepointManager::Requester::Requester(Impl& impl)
     : impl_(impl),
       self_(MutatorThread::Current()),
-      own_(self_ != nullptr && self_->manager_ == impl.manager),
+      own_(self_ != nullptr && self_->manager() == impl.manager),
       nested_(Impl::Innermost(impl.manager) != nullptr),
       owns_group_(Impl::OwnsGroup(impl.manager)) {
   if (self_ != nullptr) {

@@ -95,10 +95,10 @@ struct SafepointManager::Impl {
   void UnqueueHandshake(MutatorThread& target, MutatorThread::HandshakeRequest& request);
   void WakeWaitersFor(const MutatorThread& mutator);
   void WakeWaitersForForeign();
-  void AddWaiter(Waiter& waiter);
-  void RemoveWaiter(Waiter& waiter);
   /// Waits on `resume`; the lock is given up meanwhile.
   void WaitForRelease();
+  /// A mutator that is held goes to kAtSafepoint.
+  void ArriveIfHeld(MutatorThread& mutator);
   /// Waits while `mutator` is held, then makes it managed.
   void BecomeManaged(MutatorThread& mutator);
   void RunHandshakes(MutatorThread& mutator);
@@ -109,7 +109,8 @@ struct SafepointManager::Impl {
   void NotifyReleased();
   /// Waits until all of `targets`, on which holds have been raised, are stopped, and for a group
   /// no foreign function runs. Reorders `targets`. Returns with the lock held.
-  void AwaitArrival(std::span<MutatorThread*> targets, bool group, const char* reason);
+  void AwaitArrival(std::span<MutatorThread*> targets, bool group, const char* reason,
+                    uint64_t start);
   /// The own thread's answer to kStop and kHandshake, from managed state and back.
   void Answer(MutatorThread& mutator);
   void Report(const MutatorThread& mutator, uint64_t nanos, const char* reason) const;
@@ -127,10 +128,9 @@ struct SafepointManager::Impl {
   // Threads that wait on `resume`. Atomic so that NotifyReleased can look without the lock: whoever
   // came later has seen, under the lock, what was released.
   std::atomic<int> parked{0};
-  // Requesters that have parked for arrivals, by number so that an arriving mutator which spins for
-  // its release can see that it had better wake one. Relaxed: only a hint; the truth is under the
-  // lock, which that mutator takes.
-  std::atomic<int> parked_requesters{0};
+  // Requesters that have given up spinning for arrivals: a mutator that arrives had better give up
+  // its core at once than spin for its release. Relaxed: only a hint.
+  std::atomic<int> impatient{0};
   std::vector<Waiter*> waiters;
   std::vector<MutatorThread*> mutators;
   bool group_owned = false;

@@ -8,8 +8,10 @@
 #include "safepoint/schedule.h"
 
 #if !ATOLL_TSAN
-#include <oneapi/tbb/task_group.h>
+#include <oneapi/tbb/global_control.h>
+#include <oneapi/tbb/info.h>
 #include <oneapi/tbb/task_arena.h>
+#include <oneapi/tbb/task_group.h>
 #endif
 
 namespace Atoll {
@@ -38,7 +40,13 @@ WorkerPool::WorkerPool(int max_workers)
 namespace tbb = oneapi::tbb;
 
 struct WorkerPool::Impl {
-  explicit Impl(int max_workers) : concurrency(max_workers) {}
+  explicit Impl(int max_workers) : concurrency(max_workers) {
+    // More workers than processors is for tests, and has to be asked for.
+    if (max_workers > tbb::info::default_concurrency()) {
+      more = std::make_unique<tbb::global_control>(tbb::global_control::max_allowed_parallelism,
+                                                   static_cast<size_t>(max_workers));
+    }
+  }
 
   /// An arena to oneself, with a place reserved for the caller: it never queues for a place in one
   /// that others fill, and never sees their work.
@@ -71,6 +79,7 @@ struct WorkerPool::Impl {
   }
 
   const int concurrency;
+  std::unique_ptr<tbb::global_control> more;
   platform::Mutex mutex;
   std::vector<std::unique_ptr<tbb::task_arena>> idle;
 };

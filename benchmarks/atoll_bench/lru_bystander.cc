@@ -15,7 +15,8 @@ double RunLruBystander(AtollWorld& world, const LruOptions& options, const Repor
   constexpr size_t kPlaces = 64;
   Bystander bystander;
   return RunLruBeside<AtollHeap>(world, options, report, bystander, [&] {
-    AtollHeap heap(world);
+    AtollHeap::Owner owner(world);
+    const AtollHeap heap = owner.heap();
     const AtollHeap::Scope scope(heap);
     const AtollHeap::Root<AtollHeap::Table> places(heap, heap.MakeTable(kPlaces));
     const AtollHeap::Root<AtollHeap::Node> latest(heap, heap.Make(0));

@@ -15,7 +15,8 @@ constexpr uint64_t kBetweenStops = 1'000'000;  // nanoseconds
 
 void Compute(AtollWorld& world, std::atomic<Atoll::MutatorThread*>& self,
              const std::atomic<bool>& end) {
-  AtollHeap heap(world);
+  AtollHeap::Owner owner(world);
+  const AtollHeap heap = owner.heap();
   self.store(&heap.mutator());
   volatile uint64_t value = 1;
   // Relaxed: asks the loop to end, some time soon.
@@ -28,7 +29,8 @@ void Compute(AtollWorld& world, std::atomic<Atoll::MutatorThread*>& self,
 /// Allocates until `end`, calling between() after every 100 nodes.
 template <typename Between>
 void Allocate(AtollWorld& world, const std::atomic<bool>& end, Between between) {
-  AtollHeap heap(world);
+  AtollHeap::Owner owner(world);
+  const AtollHeap heap = owner.heap();
   const AtollHeap::Scope scope(heap);
   AtollHeap::Root<AtollHeap::Node> latest(heap, nullptr);
   while (!end.load(std::memory_order_relaxed)) {
@@ -58,7 +60,7 @@ void StopTheOther(AtollWorld& world, int stops, const Report& report) {
       return;
     }
     uint64_t next = NowNanos() + kBetweenStops;
-    Allocate(world, end, [&](AtollHeap& heap) {
+    Allocate(world, end, [&](AtollHeap heap) {
       Atoll::MutatorThread* other = computing.load();
       if (other == nullptr || NowNanos() < next) return;
       uint64_t reached = 0;
@@ -85,7 +87,7 @@ void StopBoth(AtollWorld& world, int stops, const Report& report) {
     if (id == 0) {
       Compute(world, computing, end);
     } else if (id == 1) {
-      Allocate(world, end, [](AtollHeap&) {});
+      Allocate(world, end, [](AtollHeap) {});
     } else {
       for (int i = 0; i < stops; ++i) {
         std::this_thread::sleep_for(std::chrono::nanoseconds(kBetweenStops));

@@ -22,7 +22,7 @@ struct AllocOptions {
 };
 
 template <typename H>
-int64_t AllocLoop(H& heap, const typename H::template Root<typename H::Table>& sink,
+int64_t AllocLoop(H heap, const typename H::template Root<typename H::Table>& sink,
                   const typename H::template Root<typename H::Node>& anchor, int64_t count) {
   constexpr size_t kPlaces = 64;
   for (int64_t i = 0; i < count; ++i) {
@@ -47,7 +47,8 @@ void RunAlloc(typename H::World& world, const AllocOptions& options, const Repor
   std::vector<uint64_t> ended(static_cast<size_t>(options.threads));
   std::atomic<int64_t> check{0};
   OnThreads(options.threads, [&](int id) {
-    H heap(world);
+    typename H::Owner owner(world);
+    H heap = owner.heap();
     const typename H::Scope scope(heap);
     const typename H::template Root<typename H::Table> sink(heap, heap.MakeTable(64));
     const typename H::template Root<typename H::Node> anchor(heap, heap.Make(0));

@@ -6,7 +6,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <utility>
+#include <vector>
 
 #include "atoll/atoll.h"
 
@@ -42,8 +44,39 @@ inline void OrExit(const Atoll::Status& status) {
   std::exit(1);
 }
 
-/// One Atoll heap with the types of the workloads; every AtollHeap made from it is a mutator with a
-/// region of its own, or, where `one_region` is asked for, a mutator of the one region.
+/// The roots of one mutator, as the frames of compiled code hold them: a stack of words, shown to
+/// the collector as it lies.
+struct RootStack {
+  static constexpr size_t kSize = 4096;
+  Atoll::Word* top = words;
+  Atoll::Word words[kSize];
+};
+
+/// A region's client that shows the root stacks of its mutators.
+class RootStacks final : public Atoll::RegionClient {
+ public:
+  void Add(RootStack* stack) {
+    const std::lock_guard lock(mutex_);
+    stacks_.push_back(stack);
+  }
+  void Remove(RootStack* stack) {
+    const std::lock_guard lock(mutex_);
+    std::erase(stacks_, stack);
+  }
+  void VisitRoots(Atoll::RootVisitor& visitor) override {
+    const std::lock_guard lock(mutex_);
+    for (RootStack* stack : stacks_) {
+      visitor.VisitRange(Atoll::Slot(stack->words), static_cast<size_t>(stack->top - stack->words));
+    }
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<RootStack*> stacks_;
+};
+
+/// One Atoll heap with the types of the workloads; every AtollHeap::Owner made from it is a mutator
+/// with a region of its own, or, where `one_region` is asked for, a mutator of the one region.
 class AtollWorld {
  public:
   struct Options {
@@ -63,7 +96,9 @@ class AtollWorld {
         node_type_(OrExit(heap_->RegisterType(Atoll::Describe<AtollNode>("Node")))),
         table_type_(OrExit(heap_->RegisterType(Atoll::DescribeRefArray("Table")))),
         doubles_type_(OrExit(heap_->RegisterType(Atoll::DescribeDataArray<double>("Doubles")))) {
-    if (options.one_region) shared_ = OrExit(heap_->CreateRegion({.name = "shared"}));
+    if (options.one_region) {
+      shared_ = OrExit(heap_->CreateRegion({.name = "shared", .client = &shared_stacks_}));
+    }
   }
 
   Atoll::Heap& heap() { return *heap_; }
@@ -72,17 +107,19 @@ class AtollWorld {
   const Atoll::Type& doubles_type() const { return *doubles_type_; }
   /// Null unless all mutators share one.
   Atoll::Region* shared_region() { return shared_.get(); }
+  RootStacks& shared_stacks() { return shared_stacks_; }
 
  private:
   std::unique_ptr<Atoll::Heap> heap_;
   const Atoll::Type* node_type_;
   const Atoll::Type* table_type_;
   const Atoll::Type* doubles_type_;
+  RootStacks shared_stacks_;
   std::unique_ptr<Atoll::Region> shared_;
 };
 
-/// The heap type of the workloads (see trees.h) on Atoll: a managed mutator for as long as it
-/// stands. Roots are Locals.
+/// The heap type of the workloads (see trees.h) on Atoll: one pointer to the mutator and what goes
+/// with it. Roots lie on its RootStack.
 class AtollHeap {
  public:
   using World = AtollWorld;
@@ -92,92 +129,138 @@ class AtollHeap {
   static constexpr bool kExplicit = false;
   static constexpr bool kMoves = true;
 
-  explicit AtollHeap(World& world)
-      : node_type_(world.node_type()),
-        table_type_(world.table_type()),
-        doubles_type_(world.doubles_type()) {
-    Atoll::Region* region = world.shared_region();
-    if (region == nullptr) {
-      own_region_ = OrExit(world.heap().CreateRegion({.name = "mutator"}));
-      region = own_region_.get();
-    }
-    mutator_owner_ = OrExit(region->AttachMutator("mutator"));
-    mutator_ = mutator_owner_.get();
-    mutator_->LeaveNative();
-  }
-  ~AtollHeap() { OrExit(mutator_->Detach()); }
-  AtollHeap(const AtollHeap&) = delete;
-  AtollHeap& operator=(const AtollHeap&) = delete;
+  class Owner;
 
-  struct Scope {
-    explicit Scope(AtollHeap& heap) : scope(heap.mutator()) {}
-    Atoll::HandleScope scope;
-  };
-  struct Away {
-    explicit Away(AtollHeap& heap) : scope(heap.mutator()) {}
-    Atoll::NativeScope scope;
+  class Scope {
+   public:
+    explicit Scope(AtollHeap heap) : stack_(heap.context_->roots), top_(stack_.top) {}
+    ~Scope() { stack_.top = top_; }
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+
+   private:
+    RootStack& stack_;
+    Atoll::Word* const top_;
   };
   template <typename T>
-  struct Root : Atoll::Local<T> {
-    ATOLL_ALWAYS_INLINE Root(AtollHeap& heap, T* object)
-        : Atoll::Local<T>(heap.mutator(), object) {}
+  class Root {
+   public:
+    ATOLL_ALWAYS_INLINE Root(AtollHeap heap, T* object) : word_(heap.context_->roots.top) {
+      ATOLL_DCHECK(word_ < heap.context_->roots.words + RootStack::kSize, "too many roots");
+      Set(object);
+      heap.context_->roots.top = word_ + 1;
+    }
+    Root(const Root&) = delete;
+    Root& operator=(const Root&) = delete;
+    T* get() const { return reinterpret_cast<T*>(*word_); }
+    void Set(T* object) const { *word_ = reinterpret_cast<Atoll::Word>(object); }
+
+   private:
+    Atoll::Word* const word_;
+  };
+  struct Away {
+    explicit Away(AtollHeap heap) : scope(heap.mutator()) {}
+    Atoll::NativeScope scope;
   };
 
-  ATOLL_ALWAYS_INLINE Node* Make(int64_t value) {
-    Node* node = Checked(Atoll::New<Node>(*mutator_, node_type_));
+  ATOLL_ALWAYS_INLINE Node* Make(int64_t value) const {
+    Node* node = Checked(Atoll::New<Node>(mutator(), *context_->node_type));
     node->value = value;
     return node;
   }
-  ATOLL_ALWAYS_INLINE Node* Make(const Root<Node>& left, int64_t value) {
+  ATOLL_ALWAYS_INLINE Node* Make(const Root<Node>& left, int64_t value) const {
     Node* node = Make(value);
-    node->left.Init(*mutator_, node, left.get());
+    node->left.Init(mutator(), node, left.get());
     return node;
   }
-  ATOLL_ALWAYS_INLINE Node* Make(const Root<Node>& left, const Root<Node>& right, int64_t value) {
+  ATOLL_ALWAYS_INLINE Node* Make(const Root<Node>& left, const Root<Node>& right,
+                                 int64_t value) const {
     Node* node = Make(value);
-    node->left.Init(*mutator_, node, left.get());
-    node->right.Init(*mutator_, node, right.get());
+    node->left.Init(mutator(), node, left.get());
+    node->right.Init(mutator(), node, right.get());
     return node;
   }
   static Node* Left(const Node* node) { return node->left.get(); }
   static Node* Right(const Node* node) { return node->right.get(); }
   static int64_t Value(const Node* node) { return node->value; }
-  ATOLL_ALWAYS_INLINE void SetLeft(Node* node, Node* child) {
-    node->left.Set(*mutator_, node, child);
+  ATOLL_ALWAYS_INLINE void SetLeft(Node* node, Node* child) const {
+    node->left.Set(mutator(), node, child);
   }
-  ATOLL_ALWAYS_INLINE void SetRight(Node* node, Node* child) {
-    node->right.Set(*mutator_, node, child);
+  ATOLL_ALWAYS_INLINE void SetRight(Node* node, Node* child) const {
+    node->right.Set(mutator(), node, child);
   }
 
-  Table* MakeTable(size_t length) {
-    return Checked(Atoll::NewArray<Table>(*mutator_, table_type_, length));
+  Table* MakeTable(size_t length) const {
+    return Checked(Atoll::NewArray<Table>(mutator(), *context_->table_type, length));
   }
-  Doubles* MakeDoubles(size_t length) {
-    return Checked(Atoll::NewArray<Doubles>(*mutator_, doubles_type_, length));
+  Doubles* MakeDoubles(size_t length) const {
+    return Checked(Atoll::NewArray<Doubles>(mutator(), *context_->doubles_type, length));
   }
   static Node* At(Table* table, size_t i) { return table->at(i).get(); }
-  ATOLL_ALWAYS_INLINE void Put(Table* table, size_t i, Node* node) {
-    table->at(i).Set(*mutator_, table, node);
+  ATOLL_ALWAYS_INLINE void Put(Table* table, size_t i, Node* node) const {
+    table->at(i).Set(mutator(), table, node);
   }
   static double* Data(Doubles* doubles) { return doubles->elements(); }
 
-  ATOLL_ALWAYS_INLINE void Poll() { mutator_->Poll(); }
-  Atoll::Mutator& mutator() { return *mutator_; }
-  Atoll::Region& region() { return mutator_->region(); }
+  ATOLL_ALWAYS_INLINE void Poll() const { mutator().Poll(); }
+  Atoll::Mutator& mutator() const { return *context_->mutator; }
+  Atoll::Region& region() const { return mutator().region(); }
 
  private:
+  struct Context {
+    Atoll::Mutator* mutator;
+    const Atoll::Type* node_type;
+    const Atoll::Type* table_type;
+    const Atoll::Type* doubles_type;
+    RootStack roots;
+  };
+
+  explicit AtollHeap(Context* context) : context_(context) {}
+
   template <typename T>
-  ATOLL_ALWAYS_INLINE T* Checked(T* object) {
-    if (ATOLL_UNLIKELY(object == nullptr)) OrExit(mutator_->last_error());
+  ATOLL_ALWAYS_INLINE T* Checked(T* object) const {
+    if (ATOLL_UNLIKELY(object == nullptr)) OutOfMemory(mutator());
     return object;
   }
+  [[noreturn]] ATOLL_COLD static void OutOfMemory(Atoll::Mutator& mutator) {
+    OrExit(mutator.last_error());
+    std::abort();
+  }
 
-  const Atoll::Type& node_type_;
-  const Atoll::Type& table_type_;
-  const Atoll::Type& doubles_type_;
+  Context* context_;
+};
+
+/// The mutator itself, managed for as long as this stands, and its region if it has its own.
+class AtollHeap::Owner {
+ public:
+  explicit Owner(World& world)
+      : context_{nullptr, &world.node_type(), &world.table_type(), &world.doubles_type(), {}},
+        stacks_(world.shared_region() == nullptr ? own_stacks_ : world.shared_stacks()) {
+    stacks_.Add(&context_.roots);
+    Atoll::Region* region = world.shared_region();
+    if (region == nullptr) {
+      own_region_ = OrExit(world.heap().CreateRegion({.name = "mutator", .client = &own_stacks_}));
+      region = own_region_.get();
+    }
+    mutator_ = OrExit(region->AttachMutator("mutator"));
+    context_.mutator = mutator_.get();
+    mutator_->LeaveNative();
+  }
+  ~Owner() {
+    OrExit(mutator_->Detach());
+    stacks_.Remove(&context_.roots);
+  }
+  Owner(const Owner&) = delete;
+  Owner& operator=(const Owner&) = delete;
+
+  AtollHeap heap() { return AtollHeap(&context_); }
+
+ private:
+  Context context_;
+  RootStacks own_stacks_;
+  RootStacks& stacks_;
   std::unique_ptr<Atoll::Region> own_region_;
-  std::unique_ptr<Atoll::Mutator> mutator_owner_;
-  Atoll::Mutator* mutator_;
+  std::unique_ptr<Atoll::Mutator> mutator_;
 };
 
 }  // namespace bench

@@ -23,7 +23,7 @@ struct BinaryTreesOptions {
 };
 
 template <typename H>
-int64_t BuildAndCount(H& heap, int depth) {
+int64_t BuildAndCount(H heap, int depth) {
   const typename H::Scope scope(heap);
   const typename H::template Root<typename H::Node> tree(heap, BottomUp(heap, depth));
   const int64_t count = Count(heap, tree.get(), depth);
@@ -34,7 +34,7 @@ int64_t BuildAndCount(H& heap, int depth) {
 
 /// Thread `share`'s part of step (c).
 template <typename H>
-int64_t BinaryTreesShare(H& heap, const BinaryTreesOptions& options, int share) {
+int64_t BinaryTreesShare(H heap, const BinaryTreesOptions& options, int share) {
   int64_t sum = 0;
   for (int depth = 4; depth <= options.depth; depth += 2) {
     const int64_t all = int64_t{1} << (options.depth - depth + 4);
@@ -46,7 +46,8 @@ int64_t BinaryTreesShare(H& heap, const BinaryTreesOptions& options, int share) 
 
 template <typename H>
 int64_t BinaryTreesOnce(typename H::World& world, const BinaryTreesOptions& options) {
-  H heap(world);
+  typename H::Owner owner(world);
+  H heap = owner.heap();
   const typename H::Scope scope(heap);
   int64_t check = BuildAndCount(heap, options.depth + 1);
   const typename H::template Root<typename H::Node> long_lived(heap, BottomUp(heap, options.depth));
@@ -56,8 +57,8 @@ int64_t BinaryTreesOnce(typename H::World& world, const BinaryTreesOptions& opti
     std::atomic<int64_t> sum{0};
     const typename H::Away away(heap);
     OnThreads(options.threads, [&](int share) {
-      H own(world);
-      sum += BinaryTreesShare(own, options, share);
+      typename H::Owner own(world);
+      sum += BinaryTreesShare(own.heap(), options, share);
     });
     check += sum;
   }

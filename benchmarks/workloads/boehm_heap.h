@@ -38,16 +38,17 @@ class BoehmHeap : public PlainHeap<BoehmHeap> {
   struct World {};
   static constexpr bool kExplicit = false;
 
-  explicit BoehmHeap(World&) {}
+  struct Owner {
+    explicit Owner(World&) {}
+    BoehmHeap heap() { return {}; }
+    BoehmThread thread;
+  };
 
   void* AllocateNode() { return GC_MALLOC(sizeof(Node)); }
   Table* MakeTable(size_t length) { return static_cast<Table*>(GC_MALLOC(length * sizeof(Table))); }
   Doubles* MakeDoubles(size_t length) {
     return static_cast<Doubles*>(GC_MALLOC_ATOMIC(length * sizeof(Doubles)));
   }
-
- private:
-  BoehmThread thread_;
 };
 
 }  // namespace bench

@@ -25,7 +25,7 @@ struct GcBenchOptions {
 };
 
 template <typename H>
-int64_t GcBenchTrees(H& heap, int tree_depth, int64_t count) {
+int64_t GcBenchTrees(H heap, int tree_depth, int64_t count) {
   using Node = typename H::Node;
   int64_t check = 0;
   for (int64_t i = 0; i < count; ++i) {
@@ -48,7 +48,8 @@ int64_t GcBenchTrees(H& heap, int tree_depth, int64_t count) {
 template <typename H>
 int64_t GcBenchOnce(typename H::World& world, int depth, int64_t doubles) {
   using Node = typename H::Node;
-  H heap(world);
+  typename H::Owner owner(world);
+  H heap = owner.heap();
   const typename H::Scope scope(heap);
   Node* stretch = BottomUp(heap, depth + 1);
   int64_t check = H::Value(stretch);

@@ -23,7 +23,7 @@ struct LruOptions {
 template <typename H>
 class LruCache {
  public:
-  LruCache(H& heap, const typename H::template Root<typename H::Table>& table, int bits)
+  LruCache(H heap, const typename H::template Root<typename H::Table>& table, int bits)
       : heap_(heap), table_(table), mask_((uint32_t{1} << bits) - 1) {}
 
   void Fill() {
@@ -49,7 +49,7 @@ class LruCache {
     heap_.Put(table_.get(), place, entry);
   }
 
-  H& heap_;
+  H heap_;
   const typename H::template Root<typename H::Table>& table_;
   const uint32_t mask_;
   Random random_{2463534242u};
@@ -68,7 +68,8 @@ template <typename H, typename Began, typename Ended>
 LruTimes TimeLru(typename H::World& world, const LruOptions& options, int64_t warm_up, Began began,
                  Ended ended, const std::atomic<bool>* give_up = nullptr) {
   LruTimes times;
-  H heap(world);
+  typename H::Owner owner(world);
+  H heap = owner.heap();
   const typename H::Scope scope(heap);
   const typename H::template Root<typename H::Table> table(
       heap, heap.MakeTable(size_t{1} << options.bits));

@@ -15,7 +15,10 @@ class MallocHeap : public PlainHeap<MallocHeap> {
   struct World {};
   static constexpr bool kExplicit = true;
 
-  explicit MallocHeap(World&) {}
+  struct Owner {
+    explicit Owner(World&) {}
+    MallocHeap heap() { return {}; }
+  };
 
   void* AllocateNode() { return std::malloc(sizeof(Node)); }
   Table* MakeTable(size_t length) {

@@ -24,15 +24,15 @@ class PlainHeap {
   using Doubles = double;
 
   struct Scope {
-    explicit Scope(PlainHeap&) {}
+    explicit Scope(PlainHeap) {}
   };
   struct Away {
-    explicit Away(PlainHeap&) {}
+    explicit Away(PlainHeap) {}
   };
   template <typename T>
   class Root {
    public:
-    Root(PlainHeap&, T* object) : object_(object) {}
+    Root(PlainHeap, T* object) : object_(object) {}
     Root(const Root&) = delete;
     Root& operator=(const Root&) = delete;
     T* get() const { return object_; }

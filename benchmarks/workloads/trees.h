@@ -6,8 +6,9 @@
 /// Trees of Nodes, over any heap.
 ///
 /// The workloads in this folder are templates over a heap type H, so that Atoll, malloc and
-/// Boehm's collector run the same sources. An H is made on the thread that uses it, from an
-/// H::World that all threads of a run share, and offers:
+/// Boehm's collector run the same sources. An H is a small value, handed on by value; the
+/// H::Owner behind it is made on the thread that uses it, from an H::World that all threads of a
+/// run share. H offers:
 ///
 ///   H::Node                         two references and an int64_t
 ///   H::Table, H::Doubles            an array of Node references; an array of doubles
@@ -20,8 +21,8 @@
 ///   Table* MakeTable(n); At(table, i); Put(table, i, node)
 ///   Doubles* MakeDoubles(n); Data(doubles)
 ///   Poll()                          a point at which the heap may do as it likes
-///   Away away(h)                    on the stack: no reference is touched until it ends (waiting)
-///   kExplicit, Drop(node)...        explicit heaps free, collectors have nothing to do
+///   H::Away(h)                      on the stack: no reference is touched until it ends (waiting)
+///   kExplicit                       explicit heaps free: DropOne, DropTree, DropDoubles
 ///   kMoves                          raw pointers do not outlive Make and Poll
 ///
 /// For heaps that do not move objects a Root is a plain pointer and a Scope is nothing, so that
@@ -32,10 +33,17 @@ namespace bench {
 /// A tree of depth d has 2^(d+1) - 1 nodes, each of value 1.
 inline constexpr int64_t TreeSize(int depth) { return (int64_t{1} << (depth + 1)) - 1; }
 
-/// Both children are built, then the parent that holds them.
 template <typename H>
-typename H::Node* BottomUp(H& heap, int depth) {
-  if (depth == 0) return heap.Make(1);
+typename H::Node* BottomUpParent(H heap, int depth);
+
+/// Both children are built, then the parent that holds them. (Inline for the leaves' sake.)
+template <typename H>
+inline __attribute__((always_inline)) typename H::Node* BottomUp(H heap, int depth) {
+  return depth == 0 ? heap.Make(1) : BottomUpParent(heap, depth);
+}
+
+template <typename H>
+__attribute__((noinline)) typename H::Node* BottomUpParent(H heap, int depth) {
   const typename H::Scope scope(heap);
   const typename H::template Root<typename H::Node> left(heap, BottomUp(heap, depth - 1));
   const typename H::template Root<typename H::Node> right(heap, BottomUp(heap, depth - 1));
@@ -45,7 +53,7 @@ typename H::Node* BottomUp(H& heap, int depth) {
 /// Top down: children are made without children, stored into `node`, which is older, and then
 /// populated themselves.
 template <typename H>
-void Populate(H& heap, int depth, typename H::Node* node) {
+void Populate(H heap, int depth, typename H::Node* node) {
   if (depth == 0) return;
   const typename H::Scope scope(heap);
   const typename H::template Root<typename H::Node> parent(heap, node);
@@ -69,7 +77,7 @@ int64_t CountWithoutPoll(const typename H::Node* node) {
 /// The sum over a tree of this depth. A heap with polls gets one every 1,000 nodes or so, as
 /// managed code has at its calls, lest another mutator of the region wait for the whole walk.
 template <typename H>
-int64_t Count(H& heap, typename H::Node* node, int depth) {
+int64_t Count(H heap, typename H::Node* node, int depth) {
   constexpr int kDepthBetweenPolls = 9;
   if (!H::kMoves || depth <= kDepthBetweenPolls) return CountWithoutPoll<H>(node);
   const typename H::Scope scope(heap);

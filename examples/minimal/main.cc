@@ -170,9 +170,9 @@ int main() {
   Vm vm(*heap.value()->RegisterType(DescribeCell()).value());
   auto region = heap.value()->CreateRegion({.limit_bytes = size_t{16} << 20, .client = &vm});
   auto mutator = region.value()->AttachMutator("main");
+  // [/setup]
   {
     const Atoll::ManagedScope managed(*mutator.value());
-    // [/setup]
     const char* error = vm.Run(*mutator.value(), kSumLists, kLocals);
     const int64_t sum = vm.result();
     const char* expected_error = vm.Run(*mutator.value(), kGrow, 1);

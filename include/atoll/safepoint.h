@@ -146,7 +146,7 @@ class MutatorThread {
   ATOLL_ALWAYS_INLINE void LeaveNative() {
     ATOLL_DCHECK(state() == MutatorState::kNative, "%s leaves native state while %s", name_.c_str(),
                  ToString(state()));
-    ATOLL_DCHECK(manager_ != nullptr, "%s leaves native state, but is not attached", name_.c_str());
+    ATOLL_DCHECK(manager() != nullptr, "%s leaves native state, but is not attached", name_.c_str());
     current_ = this;
     // Relaxed: ordered before the load by the fence; publishes nothing.
     state_.store(MutatorState::kManaged, std::memory_order_relaxed);
@@ -170,7 +170,7 @@ class MutatorThread {
   MutatorState state() const { return state_.load(std::memory_order_acquire); }
   const std::string& name() const { return name_; }
   /// Null while not attached.
-  SafepointManager* manager() const { return manager_; }
+  SafepointManager* manager() const { return manager_.load(std::memory_order_relaxed); }
 
   /// Asks for OnPoll(client_bits) on this mutator's thread at its next Poll(). Any thread, any
   /// state; bits (at most kMaximumClientBits) add up until then. Does not wait.
@@ -206,8 +206,9 @@ class MutatorThread {
   // The stop protocol above. Written by the own thread only, except that the manager's requesters
   // are their own threads too.
   std::atomic<MutatorState> state_{MutatorState::kNative};
-  // Written by Attach and Detach, while no other thread knows the mutator.
-  SafepointManager* manager_ = nullptr;
+  // Written by Attach and Detach, under the manager's lock; which manager a mutator belongs to is for
+  // its users to know, so a reader that races sees one or the other. Relaxed: publishes nothing.
+  std::atomic<SafepointManager*> manager_{nullptr};
   // A statistic; written under the manager's lock.
   std::atomic<uint64_t> stops_asked_{0};
 

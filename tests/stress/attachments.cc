@@ -2,7 +2,7 @@
 #include "tests/stress/check.h"
 #include "tests/stress/worker.h"
 
-namespace atoll::stress {
+namespace Atoll::stress {
 
 void Worker::UseHandles(World& world) {
   auto& frames = world.frames;
@@ -91,7 +91,8 @@ void Worker::UpgradeWeak(World& world) {
   const Ref ref = WeakGet(picked.object);
   Edge& edge = picked.node->edges()[0];
   if (edge.node() == nullptr) {
-    STRESS_CHECK(ref.word == world.WordOfNonNode(edge), "a weak reference to no object has changed");
+    STRESS_CHECK(ref.word == world.WordOfNonNode(edge),
+                 "a weak reference to no object has changed");
     return;
   }
   Node* target = edge.node();
@@ -164,12 +165,12 @@ void Worker::ChangeKind(World& world) {
 void Worker::AddFinalizer(World& world) {
   const Picked picked = Pick(world);
   if (!picked) return;
-  const bool may_guard = world.alone_in_region() && picked.node->kind == Kind::kPair &&
-                         !picked.node->guarded;
+  const bool may_guard =
+      setting_.guardians && picked.node->kind == Kind::kPair && !picked.node->guarded;
   const uint32_t choice = random_.Below(may_guard ? 3 : 2);
   if (choice == 2) {
-    const Status status = world.mutator().AddFinalizer(picked.object, FinalizerKind::kGuardian,
-                                                       nullptr, nullptr);
+    const Status status =
+        world.mutator().AddFinalizer(picked.object, FinalizerKind::kGuardian, nullptr, nullptr);
     STRESS_CHECK(status.ok() || setting_.memory_is_refused, "%s", status.message().c_str());
     if (!status.ok()) return;
     picked.node->guarded = true;
@@ -187,7 +188,7 @@ void Worker::AddFinalizer(World& world) {
 }
 
 void Worker::TakeGuarded(World& world) {
-  if (!world.alone_in_region()) return;
+  if (!setting_.guardians) return;
   const Ref ref = world.region().NextGuarded();
   if (ref.word == 0) return;
   const ObjectPtr object(setting_.words->Decode(ref.word));
@@ -210,4 +211,4 @@ void Worker::ChangeExternalBytes(World& world) {
   world.external_bytes += delta;
 }
 
-}  // namespace atoll::stress
+}  // namespace Atoll::stress

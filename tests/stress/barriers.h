@@ -22,7 +22,9 @@ constexpr Barriers BarriersFor() {
       [](Mutator& m, ObjectPtr o, Slot s, Ref v) { Store<E>(m, o, s, v); },
       [](Mutator& m, ObjectPtr o, Slot s, Ref v) { StoreInitial<E>(m, o, s, v); },
       [](Mutator& m, ObjectPtr o, Slot s, Ref v) { StoreRelease<E>(m, o, s, v); },
-      [](Mutator& m, ObjectPtr o, Slot s, Ref& e, Ref v) { return CompareExchange<E>(m, o, s, e, v); },
+      [](Mutator& m, ObjectPtr o, Slot s, Ref& e, Ref v) {
+        return CompareExchange<E>(m, o, s, e, v);
+      },
       [](Mutator& m, ObjectPtr o, Slot s, Ref v) { return Exchange<E>(m, o, s, v); },
       [](Mutator& m, ObjectPtr o, Slot t, Slot s, size_t n) { CopyRefs<E>(m, o, t, s, n); },
   };
@@ -40,8 +42,7 @@ inline const EncodingCase kNanBoxCase{"nan_box", NanBoxing::kEncoding, BarriersF
 inline const EncodingCase kHeaderBeforeCase{"header_before", HeaderBefore::kEncoding,
                                             BarriersFor<HeaderBefore>()};
 /// None that the library knows at compile time: a tag of 5, sixteen free bits at the top, a bias.
-inline const EncodingCase kRuntimeCase{"runtime",
-                                       RefEncoding{7, 5, 0x0000'FFFF'FFFF'FFF8u, 16},
+inline const EncodingCase kRuntimeCase{"runtime", RefEncoding{7, 5, 0x0000'FFFF'FFFF'FFF8u, 16},
                                        BarriersFor<RuntimeEncoding>()};
 
 }  // namespace Atoll::stress

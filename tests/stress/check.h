@@ -31,11 +31,11 @@ void InstallCrashHandler();
 
 }  // namespace Atoll::stress
 
-#define STRESS_CHECK(condition, ...)                                                       \
-  do {                                                                                     \
-    if (__builtin_expect(!(condition), 0)) {                                               \
-      ::Atoll::stress::Fail(__FILE__, __LINE__, #condition, __VA_ARGS__);                  \
-    }                                                                                      \
+#define STRESS_CHECK(condition, ...)                                      \
+  do {                                                                    \
+    if (__builtin_expect(!(condition), 0)) {                              \
+      ::Atoll::stress::Fail(__FILE__, __LINE__, #condition, __VA_ARGS__); \
+    }                                                                     \
   } while (false)
 
 #endif  // ATOLL_TESTS_STRESS_CHECK_H_

@@ -28,8 +28,8 @@ constexpr KindLayout kLayouts[kKinds] = {
 };
 
 constexpr const char* kNames[kKinds] = {
-    "Leaf",     "Pair",        "PairTwin", "Half",  "Node",     "Wide",       "SelfAddress", "Custom",
-    "StayPair", "StressArray", "Structs",  "Bytes", "WeakCell", "EphemeronCell"};
+    "Leaf",   "Pair",     "PairTwin",    "Half",    "Node",  "Wide",     "SelfAddress",
+    "Custom", "StayPair", "StressArray", "Structs", "Bytes", "WeakCell", "EphemeronCell"};
 
 Word& WordAt(ObjectPtr object, size_t offset) {
   return *reinterpret_cast<Word*>(object.address() + offset);
@@ -184,8 +184,7 @@ bool IsZeroed(ObjectPtr object, Kind kind, uint32_t length, size_t size) {
 Words::Words(const RefEncoding& encoding, Mutator& any_mutator)
     : encoding_(encoding), free_bits_(~encoding.address_mask & ~encoding.ref_mask) {
   auto add_if_immediate = [&](Word word) {
-    const bool followed =
-        encoding.IsRef(word) && any_mutator.InReservation(encoding.Decode(word));
+    const bool followed = encoding.IsRef(word) && any_mutator.InReservation(encoding.Decode(word));
     if (word != 0 && !followed) immediates_.push_back(word);
   };
   static uint64_t outside_the_heap;

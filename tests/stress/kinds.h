@@ -23,7 +23,7 @@ struct KindLayout {
   uint32_t fixed_edges;      ///< edges of the fixed part; elements have more
   uint32_t edge_offsets[6];  ///< of the fixed part
   uint32_t fixed_size;
-  uint32_t element_size;     ///< 0: no elements
+  uint32_t element_size;  ///< 0: no elements
   uint32_t edges_per_element;
 };
 const KindLayout& LayoutOf(Kind kind);

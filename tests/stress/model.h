@@ -50,20 +50,20 @@ inline uint64_t Mix(uint64_t value) {
 
 /// The types of the heap objects; kinds.h says how each lies in memory.
 enum class Kind : uint8_t {
-  kLeaf,         ///< no references
-  kPair,         ///< two references
-  kPairTwin,     ///< as kPair: what ChangeType makes of one
-  kHalf,         ///< as kPair, but the second word is data
-  kNode,         ///< references on both sides of the data
-  kWide,         ///< more words than one bitmap word describes
-  kSelf,         ///< holds its own address, kept right by the moved hook
-  kCustom,       ///< traced by a callback
-  kStay,         ///< of a non-moving type
+  kLeaf,      ///< no references
+  kPair,      ///< two references
+  kPairTwin,  ///< as kPair: what ChangeType makes of one
+  kHalf,      ///< as kPair, but the second word is data
+  kNode,      ///< references on both sides of the data
+  kWide,      ///< more words than one bitmap word describes
+  kSelf,      ///< holds its own address, kept right by the moved hook
+  kCustom,    ///< traced by a callback
+  kStay,      ///< of a non-moving type
   kRefArray,
   kStructArray,
   kBytes,
-  kWeak,         ///< edges: the weak one, a strong one
-  kEphemeron,    ///< edges: key, value, a strong one
+  kWeak,       ///< edges: the weak one, a strong one
+  kEphemeron,  ///< edges: key, value, a strong one
   kCount,
 };
 
@@ -100,15 +100,15 @@ struct Node {
 
   uint64_t id;
   Kind kind;
-  bool guarded = false;        ///< has a guardian finalizer that has not fired
-  bool known_dead = false;     ///< a weak reference or finalizer told so
-  uint32_t length;             ///< elements
+  bool guarded = false;     ///< has a guardian finalizer that has not fired
+  bool known_dead = false;  ///< a weak reference or finalizer told so
+  uint32_t length;          ///< elements
   uint32_t edge_count;
-  uint32_t hash = 0;           ///< the identity hash, once asked for
-  uint32_t reached = 0;        ///< the last walk that reached it from a root
-  uint32_t resurrected = 0;    ///< the last walk that reached it from a guarded object only
-  uintptr_t address = 0;       ///< where the last walk found it
-  uintptr_t stays_at = 0;      ///< of a non-moving type: where it was allocated
+  uint32_t hash = 0;         ///< the identity hash, once asked for
+  uint32_t reached = 0;      ///< the last walk that reached it from a root
+  uint32_t resurrected = 0;  ///< the last walk that reached it from a guarded object only
+  uintptr_t address = 0;     ///< where the last walk found it
+  uintptr_t stays_at = 0;    ///< of a non-moving type: where it was allocated
   Edge inline_edges[kInlineEdges];
   std::unique_ptr<Edge[]> more_edges;
 };

@@ -4,7 +4,7 @@
 #include "tests/stress/check.h"
 #include "tests/stress/worker.h"
 
-namespace atoll::stress {
+namespace Atoll::stress {
 
 Worker::Picked Worker::Pick(World& world) {
   for (int attempt = 0; attempt < 4; ++attempt) {
@@ -19,8 +19,7 @@ Worker::Picked Worker::Pick(World& world) {
       if (edge <= 1 && node->kind == Kind::kEphemeron) continue;
       Node* next = node->edges()[edge].node();
       if (next == nullptr) continue;
-      address =
-          setting_.words->Decode(SlotOf(ObjectPtr(address), node->kind, edge).Load().word);
+      address = setting_.words->Decode(SlotOf(ObjectPtr(address), node->kind, edge).Load().word);
       node = next;
     }
     const ObjectPtr object(address);
@@ -57,8 +56,8 @@ Node* Worker::MakeObject(World& world, Kind kind, uint32_t length, bool no_colle
     *object = no_collect ? mutator.AllocateArrayNoCollect(type, length)
                          : mutator.AllocateArray(type, length);
   } else {
-    *object = no_collect ? mutator.AllocateNoCollect(type, layout.fixed_size)
-                         : mutator.Allocate(type);
+    *object =
+        no_collect ? mutator.AllocateNoCollect(type, layout.fixed_size) : mutator.Allocate(type);
   }
   if (!*object) {
     STRESS_CHECK(setting_.memory_is_refused, "an allocation of %s failed: %s", type.name().c_str(),
@@ -164,8 +163,8 @@ void Worker::AllocateInNoCollectScope(World& world) {
   ObjectPtr objects[12];
   int made = 0;
   for (; made < 12; ++made) {
-    nodes[made] = MakeObject(world, random_.OneIn(2) ? Kind::kPair : Kind::kNode, 0, true,
-                             &objects[made]);
+    nodes[made] =
+        MakeObject(world, random_.OneIn(2) ? Kind::kPair : Kind::kNode, 0, true, &objects[made]);
     if (nodes[made] == nullptr) break;
     if (random_.OneIn(4)) mutator.Poll();
     if (random_.OneIn(16)) {
@@ -249,9 +248,9 @@ void Worker::CopyMany(World& world) {
   const uint32_t count = 1 + random_.Below(most);
   const uint32_t to = random_.Below(target.node->length - count + 1);
   const uint32_t from = random_.Below(source.node->length - count + 1);
-  setting_.encoding->barriers.copy_refs(
-      world.mutator(), target.object, SlotOf(target.object, Kind::kRefArray, to),
-      SlotOf(source.object, Kind::kRefArray, from), count);
+  setting_.encoding->barriers.copy_refs(world.mutator(), target.object,
+                                        SlotOf(target.object, Kind::kRefArray, to),
+                                        SlotOf(source.object, Kind::kRefArray, from), count);
   const std::vector<Edge> copied(source.node->edges() + from, source.node->edges() + from + count);
   std::copy(copied.begin(), copied.end(), target.node->edges() + to);
 }
@@ -282,4 +281,4 @@ void Worker::ChangeRoot(World& world) {
   world.SetRoot(root, value, word);
 }
 
-}  // namespace atoll::stress
+}  // namespace Atoll::stress

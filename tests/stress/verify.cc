@@ -152,7 +152,7 @@ void World::WalkFromRoots(Walk& walk) {
 
 std::vector<Node*> World::TakeGuarded() {
   std::vector<Node*> taken;
-  if (!alone_in_region_) return taken;
+  if (!setting_.guardians) return taken;
   for (;;) {
     const Word word = region().NextGuarded().word;
     if (word == 0) return taken;
@@ -256,7 +256,8 @@ void World::CheckFinalizers(Exactness exactness) {
     const int fired = token.fired.load();
     STRESS_CHECK(!token.on_wrong_thread.load(), "a thread-affine finalizer ran on another thread");
     if (node.reached == walk_number_) {
-      STRESS_CHECK(fired == 0, "object %llu lives, and its finalizer fired %d times", Id(node), fired);
+      STRESS_CHECK(fired == 0, "object %llu lives, and its finalizer fired %d times", Id(node),
+                   fired);
       return false;
     }
     if (exactness == Exactness::kExact && node.resurrected != walk_number_) {
@@ -290,9 +291,8 @@ size_t World::Verify(Exactness exactness) {
   CheckFinalizers(exactness);
   // What is dead for certain is forgotten; with resurrected objects about, next time.
   if (exactness == Exactness::kExact && guarded_dead.empty()) {
-    std::erase_if(nodes_, [&](const std::unique_ptr<Node>& node) {
-      return node->reached != walk.number;
-    });
+    std::erase_if(nodes_,
+                  [&](const std::unique_ptr<Node>& node) { return node->reached != walk.number; });
   }
   return walk.reached;
 }

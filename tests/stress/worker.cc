@@ -3,7 +3,7 @@
 
 #include "tests/stress/check.h"
 
-namespace atoll::stress {
+namespace Atoll::stress {
 namespace {
 
 // Ranks of locks, for the library's check of their order.
@@ -33,7 +33,11 @@ size_t Post::size() {
 
 Worker::Worker(int number, const Setting& setting, const Rates& rates, uint64_t seed, Post& post,
                Board* board)
-    : number_(number), setting_(setting), rates_(rates), post_(post), board_(board),
+    : number_(number),
+      setting_(setting),
+      rates_(rates),
+      post_(post),
+      board_(board),
       random_(seed + static_cast<uint64_t>(number) * 7919) {}
 
 void Worker::Run(World& world, uint64_t operations) {
@@ -46,6 +50,12 @@ void Worker::Run(World& world, uint64_t operations) {
     progress.operation.store(++operation_, std::memory_order_relaxed);
     Operate(world);
     OperateRarely(world);
+    // However few the operations are: once of what is rare.
+    if (i == operations / 2) {
+      Collect(world, Mutator::Collection::kMinor);
+      CollectGroup(world);
+      BuildSideWorld(world);
+    }
   }
   while (std::unique_ptr<World> side = post_.Receive()) {
     random_.OneIn(2) ? AdoptInto(world, std::move(side)) : Dispose(std::move(side));
@@ -114,8 +124,8 @@ void Worker::Collect(World& world, Mutator::Collection kind) {
   STRESS_CHECK(status.ok() || !world.alone_in_region(), "%s", status.message().c_str());
   // Thread-affine finalizers run at a poll.
   world.mutator().Poll();
-  const bool exact = status.ok() && kind == Mutator::Collection::kMajor &&
-                     !setting_.memory_is_refused;
+  const bool exact =
+      status.ok() && kind == Mutator::Collection::kMajor && !setting_.memory_is_refused;
   Verify(world, exact ? Exactness::kExact : Exactness::kLoose);
 }
 
@@ -145,18 +155,18 @@ void Worker::BuildSideWorld(World& world) {
   }
   world.mutator().EnterNative();
   ++depth_;
-  auto host = std::make_shared<RegionHost>(setting_, "side", 0);
-  auto side = std::make_unique<World>(setting_, host, true, 8);
+  auto side =
+      std::make_unique<World>(setting_, std::make_shared<RegionHost>(setting_, "side", 0), true, 8);
   side->Enter("side-" + std::to_string(number_));
   const uint32_t operations = random_.OneIn(8) ? 2'000 : random_.Below(300);
   for (uint32_t i = 0; i < operations; ++i) {
     Operate(*side);
     OperateRarely(*side);
   }
+  if (random_.OneIn(4)) Verify(*side, Exactness::kLoose);
   side->Leave(true);
   --depth_;
   world.mutator().LeaveNative();
-  world.mutator().MakeCurrent();
 
   const uint32_t choice = random_.Below(8);
   if (choice == 0) return Dispose(std::move(side));
@@ -192,7 +202,6 @@ void Worker::AdoptInto(World& world, std::unique_ptr<World> side) {
     side->Leave(true);
     --depth_;
     world.mutator().LeaveNative();
-    world.mutator().MakeCurrent();
   }
   Dispose(std::move(side));
 }
@@ -240,4 +249,4 @@ void Board::Play(World& world, Random& random) {
                "an object from the exchange board is not what another mutator put there");
 }
 
-}  // namespace atoll::stress
+}  // namespace Atoll::stress

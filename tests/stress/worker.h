@@ -11,16 +11,17 @@
 #include "safepoint/platform.h"
 #include "tests/stress/world.h"
 
-namespace atoll::stress {
+namespace Atoll::stress {
 
 /// How often the rare operations come: once in so many operations. 0: never.
 struct Rates {
   uint32_t minor = 4'000;
   uint32_t major = 40'000;
   uint32_t group = 400'000;
-  uint32_t side_world = 8'000;  ///< a region of its own, that is then adopted, handed over or dropped
+  uint32_t side_world =
+      8'000;  ///< a region of its own, that is then adopted, handed over or dropped
   uint32_t verify = 4'000;
-  uint32_t refuse_memory = 0;   ///< the system refuses a request soon
+  uint32_t refuse_memory = 0;  ///< the system refuses a request soon
 };
 
 /// Worlds on their way from one worker to another, without mutators.
@@ -117,6 +118,6 @@ class Worker {
   int depth_ = 0;
 };
 
-}  // namespace atoll::stress
+}  // namespace Atoll::stress
 
 #endif  // ATOLL_TESTS_STRESS_WORKER_H_

@@ -56,7 +56,9 @@ size_t RegionHost::NearLimit(size_t needed_bytes, size_t limit_bytes) {
 
 World::World(const Setting& setting, std::shared_ptr<RegionHost> host, bool alone_in_region,
              uint32_t root_count)
-    : roots(root_count), setting_(setting), host_(std::move(host)),
+    : roots(root_count),
+      setting_(setting),
+      host_(std::move(host)),
       alone_in_region_(alone_in_region) {
   for (uint32_t i = 0; i < root_count; ++i) {
     roots[i].how = i % 8 == 6   ? Root::How::kValue
@@ -144,7 +146,8 @@ void World::Adopt(World& source) {
 
 void World::CheckAllFinalizersFired() {
   for (auto& [node, token] : finalizers) {
-    STRESS_CHECK(token->fired.load() == 1, "region gone, and a finalizer of object %llu fired %d times",
+    STRESS_CHECK(token->fired.load() == 1,
+                 "region gone, and a finalizer of object %llu fired %d times",
                  static_cast<unsigned long long>(node->id), token->fired.load());
   }
   finalizers.clear();

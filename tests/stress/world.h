@@ -25,6 +25,7 @@ struct Setting {
   const Words* words = nullptr;
   TypeTable types{};
   bool memory_is_refused = false;  ///< allocations may return null
+  bool guardians = true;           ///< one mutator per region, so it alone empties the queue
   uint32_t most_live = 2500;       ///< nodes of one world, about
 };
 

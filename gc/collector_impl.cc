@@ -1,0 +1,233 @@
+#include "gc/collector_impl.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "atoll/gc.h"
+#include "gc/gc_log.h"
+#include "gc/major_collection.h"
+#include "gc/minor_collection.h"
+#include "gc/pacing.h"
+#include "gc/verifier.h"
+#include "heap/mutator_record.h"
+
+namespace Atoll {
+namespace {
+
+// Regions smaller than this are marked by one thread: waking another costs more.
+constexpr size_t kParallelMajorBytes = size_t{16} << 20;
+
+int MajorWorkers(const RegionState& region) {
+  return region.OldBytes() >= kParallelMajorBytes ? region.heap.options.workers : 1;
+}
+
+}  // namespace
+
+void CollectorImpl::VerifyStopped(RegionState& region, const char* when) {
+  if (!heap_.options.stress.verify) return;
+  const Status status = VerifyRegion(region);
+  ATOLL_CHECK(status.ok(), "heap \"%s\", region \"%s\", %s a collection: %s",
+              heap_.options.name.c_str(), region.options.name.c_str(), when,
+              status.message().c_str());
+}
+
+void CollectorImpl::RunMinor(RegionState& region, Kind kind, std::vector<Finalizer>& due) {
+  MinorCollection::Plan plan = pacing::PlanMinor(region);
+  plan.promote_all |= kind != Kind::kMinor;
+  if (heap_.options.stress.move_everything) plan.in_place = false;
+  const uint64_t start = platform::NowNanos();
+  MinorCollection minor(region, plan);
+  minor.Prepare();
+  minor.Trace();
+  minor.ProcessWeak(due);
+  minor.Reclaim();
+  const uint64_t nanos = platform::NowNanos() - start;
+  region.stats.survived_bytes += minor.counters().survivor_bytes;
+  region.stats.promoted_bytes += minor.counters().old_bytes;
+  pacing::AfterMinor(region, minor, nanos);
+  if (heap_.options.gc_log != nullptr) {
+    LogMinor(region, plan, minor, nanos);
+  }
+}
+
+void CollectorImpl::CollectStopped(RegionState& region, Kind kind, int workers,
+                                   std::vector<Finalizer>& due) {
+  if (region.OwnPart() == nullptr) return;  // owns nothing, and cannot be given a part
+  VerifyStopped(region, "before");
+  const uint64_t start = platform::NowNanos();
+  RunMinor(region, kind, due);
+  ++region.stats.minors;
+  if (kind == Kind::kMinor && pacing::MajorIsDue(region)) {
+    kind = Kind::kMajor;
+    // What is still young has survived once; the major needs the nursery empty.
+    if (!region.own->young.empty()) RunMinor(region, kind, due);
+    workers = MajorWorkers(region);
+  }
+  if (kind != Kind::kMinor) {
+    const uint64_t major_start = platform::NowNanos();
+    MajorCollection major(
+        region, {kind == Kind::kGroup || heap_.options.stress.move_everything, workers});
+    major.Prepare();
+    major.Trace();
+    major.ProcessWeak(due);
+    major.Sweep();
+    const uint64_t now = platform::NowNanos();
+    pacing::AfterMajor(region, now - major_start, now);
+    ++region.stats.majors;
+    region.stats.live_bytes = major.counters().old_bytes;
+    if (heap_.options.gc_log != nullptr) LogMajor(region, major, now - major_start);
+    heap_.pool.Decay(/*all=*/false);
+  }
+  const uint64_t pause = platform::NowNanos() - start;
+  region.stats.collection_nanos += pause;
+  ++region.collection_epoch;
+  {
+    platform::MutexLock lock(heap_.stats_mutex);
+    if (kind != Kind::kGroup) {
+      (kind == Kind::kMinor ? heap_.minor_pauses : heap_.major_pauses).Record(pause);
+    }
+    heap_.promoted_bytes += region.stats.promoted_bytes - region.promoted_reported;
+    region.promoted_reported = region.stats.promoted_bytes;
+  }
+  VerifyStopped(region, "after");
+}
+
+void CollectorImpl::Dispatch(const std::vector<Finalizer>& due, RegionState& region) {
+  for (const Finalizer& finalizer : due) {
+    if (finalizer.kind == FinalizerKind::kThreadAffine) {
+      {
+        platform::MutexLock lock(region.allocation_mutex);
+        finalizer.owner->record().due_finalizers.push_back(finalizer);
+      }
+      finalizer.owner->RequestPoll(poll_bits::kFinalizers);
+      continue;
+    }
+    finalizer.fn(finalizer.data);
+    if (finalizer.external_bytes != 0) {
+      region.AddExternalBytes(-static_cast<int64_t>(finalizer.external_bytes));
+    }
+  }
+}
+
+void CollectorImpl::WithRegionStopped(
+    Mutator& mutator, FunctionRef<void(RegionState&, std::vector<Finalizer>&)> fn) {
+  RegionState& region = mutator.region().state();
+  std::vector<Finalizer> due;
+  {
+    SafepointMutexLock lock(region.collection_mutex);
+    if (region.mutators.size() == 1) {
+      fn(region, due);
+    } else {
+      const std::vector<MutatorThread*> set(region.mutators.begin(), region.mutators.end());
+      heap_.safepoints.StopMutators(set, "region collection",
+                                    [&](const StoppedScope&) { fn(region, due); });
+    }
+    Dispatch(due, region);
+  }
+}
+
+void CollectorImpl::CollectForAllocation(Mutator& mutator, Urgency urgency) {
+  const uint64_t epoch = mutator.region().state().collection_epoch;
+  WithRegionStopped(mutator, [&](RegionState& region, std::vector<Finalizer>& due) {
+    // Another mutator of the region, or a group collection, may have been faster.
+    if (region.collection_epoch != epoch && urgency == Urgency::kNurseryFull) return;
+    if (region.AnyNoCollectScope()) return;
+    const bool major = urgency == Urgency::kMemoryShort || pacing::MajorIsDue(region);
+    CollectStopped(region, major ? Kind::kMajor : Kind::kMinor, MajorWorkers(region), due);
+    if (urgency == Urgency::kMemoryShort) heap_.pool.Decay(/*all=*/true);
+  });
+}
+
+Status CollectorImpl::Collect(Mutator& mutator, Mutator::Collection kind) {
+  Status status;
+  WithRegionStopped(mutator, [&](RegionState& region, std::vector<Finalizer>& due) {
+    if (region.AnyNoCollectScope()) {
+      status = {StatusCode::kFailedPrecondition,
+                "region \"" + region.options.name + "\" is not collected: one of its mutators has "
+                "a NoCollectScope open; try again when it has ended"};
+      return;
+    }
+    const bool major = kind == Mutator::Collection::kMajor;
+    CollectStopped(region, major ? Kind::kMajor : Kind::kMinor, MajorWorkers(region), due);
+  });
+  return status;
+}
+
+Status CollectorImpl::CollectAll() {
+  std::vector<std::pair<RegionState*, std::vector<Finalizer>>> due;
+  Status status = heap_.safepoints.RunWithMutatorsStopped(
+      SafepointLevel::kGC, "group collection", [&](const StoppedScope&) {
+        const uint64_t start = platform::NowNanos();
+        platform::MutexLock regions(heap_.regions_mutex);
+        for (RegionState* region : heap_.regions) {
+          if (!region->AnyNoCollectScope()) due.emplace_back(region, std::vector<Finalizer>());
+        }
+        const int workers = heap_.options.workers;
+        // By I1 the regions are independent: with many, a thread takes one at a time; with few,
+        // all threads trace one together.
+        if (due.size() >= 2 * static_cast<size_t>(workers)) {
+          std::atomic<size_t> next{0};  // relaxed: only that each is claimed once matters
+          heap_.workers.Run(workers, [&](int) {
+            for (;;) {
+              const size_t i = next.fetch_add(1, std::memory_order_relaxed);
+              if (i >= due.size()) return;
+              CollectStopped(*due[i].first, Kind::kGroup, 1, due[i].second);
+            }
+          });
+        } else {
+          for (auto& [region, list] : due) CollectStopped(*region, Kind::kGroup, workers, list);
+        }
+        // Finalizers are run here: once the regions may be destroyed, nobody else would.
+        for (auto& [region, list] : due) Dispatch(list, *region);
+        platform::MutexLock lock(heap_.stats_mutex);
+        heap_.group_pauses.Record(platform::NowNanos() - start);
+      });
+  return status;
+}
+
+Status CollectorImpl::Verify() {
+  Status result;
+  Status status = heap_.safepoints.RunWithMutatorsStopped(
+      SafepointLevel::kGC, "verification", [&](const StoppedScope&) {
+        platform::MutexLock regions(heap_.regions_mutex);
+        for (RegionState* region : heap_.regions) {
+          if (result = VerifyRegion(*region); !result.ok()) return;
+        }
+        result = VerifyBlocks(heap_);
+      });
+  return status.ok() ? result : status;
+}
+
+Result<std::unique_ptr<Heap>> CreateHeap(const HeapOptions& options) {
+  const RefEncoding& encoding = options.encoding;
+  if ((encoding.ref_pattern & ~encoding.ref_mask) != 0) {
+    return Status(StatusCode::kInvalidArgument,
+                  "heap \"" + options.name + "\": the encoding's ref_pattern has bits outside its "
+                  "ref_mask, so no word could ever be a reference");
+  }
+  if (encoding.bias % kGranule != 0) {
+    return Status(StatusCode::kInvalidArgument,
+                  "heap \"" + options.name + "\": the encoding's bias of " +
+                      std::to_string(encoding.bias) + " is not a multiple of 8");
+  }
+  constexpr Word kAddressBits = (Word{1} << 47) - kGranule;
+  if ((encoding.address_mask & kAddressBits) != kAddressBits ||
+      (encoding.ref_pattern & encoding.address_mask & kAddressBits) != 0) {
+    return Status(StatusCode::kInvalidArgument,
+                  "heap \"" + options.name + "\": the encoding's address_mask must hold bits 3 to "
+                  "46, and its ref_pattern none of them: heap addresses use these bits");
+  }
+  Result<std::shared_ptr<AddressSpace>> space = AddressSpace::Acquire(options.reservation_bytes);
+  if (!space.ok()) return space.status();
+  auto state =
+      std::make_unique<HeapState>(HeapState::Complete(options), std::move(space).value());
+  if (!state->types.ok()) {
+    return Status(StatusCode::kResourceExhausted,
+                  "heap \"" + options.name + "\": no memory for its type table; raise the address "
+                  "space limit (ulimit -v)");
+  }
+  state->collector = std::make_unique<CollectorImpl>(*state);
+  return std::make_unique<Heap>(std::move(state));
+}
+
+}  // namespace Atoll

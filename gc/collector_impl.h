@@ -1,0 +1,42 @@
+#ifndef ATOLL_GC_COLLECTOR_IMPL_H_
+#define ATOLL_GC_COLLECTOR_IMPL_H_
+
+#include <vector>
+
+#include "atoll/function_ref.h"
+#include "heap/collector.h"
+#include "heap/heap_state.h"
+#include "heap/part.h"
+
+namespace Atoll {
+
+/// The collectors of one heap: decides what is collected when, stops whom it must, and does the
+/// phases in order. What a phase does is in minor_collection.h and major_collection.h.
+class CollectorImpl final : public Collector {
+ public:
+  explicit CollectorImpl(HeapState& heap) : heap_(heap) {}
+
+  void CollectForAllocation(Mutator& mutator, Urgency urgency) override;
+  Status Collect(Mutator& mutator, Mutator::Collection kind) override;
+  Status CollectAll() override;
+  Status Verify() override;
+
+ private:
+  enum class Kind : uint8_t { kMinor, kMajor, kGroup };
+
+  /// Runs fn with the region's collection_mutex held and its other mutators stopped; then runs
+  /// what finalizers became due.
+  void WithRegionStopped(Mutator& mutator,
+                         FunctionRef<void(RegionState&, std::vector<Finalizer>&)> fn);
+  /// One collection of one stopped region, with statistics, log and the verifier's knob.
+  void CollectStopped(RegionState& region, Kind kind, int workers, std::vector<Finalizer>& due);
+  void RunMinor(RegionState& region, Kind kind, std::vector<Finalizer>& due);
+  void VerifyStopped(RegionState& region, const char* when);
+  void Dispatch(const std::vector<Finalizer>& due, RegionState& region);
+
+  HeapState& heap_;
+};
+
+}  // namespace Atoll
+
+#endif  // ATOLL_GC_COLLECTOR_IMPL_H_

@@ -1,0 +1,52 @@
+#include "gc/gc_log.h"
+
+#include <nlohmann/json.hpp>
+
+#include "heap/heap_state.h"
+
+namespace Atoll {
+namespace {
+
+nlohmann::ordered_json Begin(const char* event, const RegionState& region, uint64_t nanos) {
+  return {{"event", event},
+          {"time", platform::NowNanos()},
+          {"heap", region.heap.options.name},
+          {"region", region.options.name},
+          {"nanos", nanos}};
+}
+
+void Emit(const RegionState& region, const nlohmann::ordered_json& line) {
+  const HeapOptions& options = region.heap.options;
+  options.gc_log(line.dump().c_str(), options.gc_log_data);
+}
+
+}  // namespace
+
+void LogMinor(const RegionState& region, const MinorCollection::Plan& plan,
+              const MinorCollection& minor, uint64_t nanos) {
+  auto line = Begin("minor", region, nanos);
+  line["workers"] = plan.workers;
+  line["promote_all"] = plan.promote_all;
+  line["in_place"] = plan.in_place;
+  line["young_bytes"] = minor.young_bytes_before();
+  line["survived_bytes"] = minor.counters().survivor_bytes;
+  line["promoted_bytes"] = minor.counters().old_bytes;
+  line["objects"] = minor.counters().objects;
+  line["nursery_bytes"] = region.nursery_blocks * kBlockSize;
+  line["old_bytes"] = region.OldBytes();
+  line["block_bytes"] = region.BytesUsed();
+  Emit(region, line);
+}
+
+void LogMajor(const RegionState& region, const MajorCollection& major, uint64_t nanos) {
+  auto line = Begin("major", region, nanos);
+  line["live_bytes"] = major.counters().old_bytes;
+  line["objects"] = major.counters().objects;
+  line["candidate_blocks"] = major.candidate_blocks();
+  line["freed_blocks"] = major.freed_blocks();
+  line["old_limit_bytes"] = region.old_limit_bytes;
+  line["block_bytes"] = region.BytesUsed();
+  Emit(region, line);
+}
+
+}  // namespace Atoll

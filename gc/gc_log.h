@@ -1,0 +1,19 @@
+#ifndef ATOLL_GC_GC_LOG_H_
+#define ATOLL_GC_GC_LOG_H_
+
+#include <cstdint>
+
+#include "gc/major_collection.h"
+#include "gc/minor_collection.h"
+
+namespace Atoll {
+
+/// One JSON object per collection, to HeapOptions::gc_log. Keys: event ("minor" or "major"),
+/// heap, region, nanos, and bytes as named. Called only when a log is asked for.
+void LogMinor(const RegionState& region, const MinorCollection::Plan& plan,
+              const MinorCollection& minor, uint64_t nanos);
+void LogMajor(const RegionState& region, const MajorCollection& major, uint64_t nanos);
+
+}  // namespace Atoll
+
+#endif  // ATOLL_GC_GC_LOG_H_

@@ -1,0 +1,156 @@
+#include "gc/major_collection.h"
+
+#include <algorithm>
+
+#include "gc/minor_collection.h"
+#include "heap/mutator_record.h"
+#include "heap/poison.h"
+
+namespace Atoll {
+namespace {
+
+// Blocks at least this empty are worth emptying: evacuating a quarter of a block frees it whole.
+constexpr int kSparseFreeLines = kLinesPerBlock * 3 / 4;
+// At most this share of the region's blocks' contents is copied by a collection that does not
+// compact, so that evacuation stays a small part of the pause.
+constexpr size_t kEvacuationShare = 16;
+
+}  // namespace
+
+void MajorCollection::ForgetRemembered(RememberedSet& set) {
+  const AddressSpace& space = *region_.heap.space;
+  set.objects.ForEach([](uintptr_t object) { ClearFlag(object, header::kRemembered); });
+  set.objects.Clear();
+  set.slots.Clear();
+  set.carded.ForEach([&](BlockIndex block) {
+    auto* cards = static_cast<CardTable*>(space.info(block).cards);
+    region_.heap.allocator.Free(cards, CardTable::BytesFor(cards->count));
+    space.info(block).cards = nullptr;
+  });
+  set.carded.Clear();
+  set.overflowed = false;
+}
+
+void MajorCollection::MergeAdoptedParts() {
+  const AddressSpace& space = *region_.heap.space;
+  Part& own = *region_.own;
+  for (auto& part : region_.adopted) {
+    auto retag = [&](BlockIndex block) {
+      BlockInfo& info = space.info(block);
+      for (uint32_t i = 0; i < info.run_blocks; ++i) space.set_tag(block + i, own.old_tag());
+      if (info.space == Space::kNew) {  // parsed by mark bits from now on; the mark sets them
+        info.space = Space::kOld;
+        info.age = 0;
+      }
+    };
+    for (BlockList* list : {&part->young, &part->old, &part->recyclable}) {
+      list->ForEach(space, retag);
+      own.old.Splice(space, *list);
+    }
+    for (BlockList* list : {&part->young_large, &part->large}) {
+      list->ForEach(space, retag);
+      own.large.Splice(space, *list);
+    }
+    for (auto* list : {&part->young_finalizers, &part->finalizers}) {
+      own.finalizers.insert(own.finalizers.end(), list->begin(), list->end());
+    }
+    region_.heap.space->ReturnPartId(part->raw_id);
+  }
+  region_.adopted.clear();
+}
+
+void MajorCollection::ChooseCandidates() {
+  const AddressSpace& space = *region_.heap.space;
+  const BlockPool& pool = region_.heap.pool;
+  const size_t used = pool.used_bytes();
+  size_t room = (pool.limit_bytes() > used ? pool.limit_bytes() - used : 0) / kLineSize;
+  // Relaxed: see RegionState.
+  if (const size_t limit = region_.limit_bytes.load(std::memory_order_relaxed); limit != 0) {
+    const size_t mine = region_.BytesUsed();
+    room = std::min(room, (limit > mine ? limit - mine : 0) / kLineSize);
+  }
+  size_t budget_lines = plan_.compact
+                            ? room
+                            : std::min(room, region_.own->old.block_count() * kLinesPerBlock /
+                                                 kEvacuationShare);
+  region_.own->old.ForEach(space, [&](BlockIndex block) {
+    BlockInfo& info = space.info(block);
+    if ((info.flags & (block_flags::kPinned | block_flags::kNonMoving)) != 0) return;
+    if (!plan_.compact && info.free_lines < kSparseFreeLines) return;
+    const size_t lines = static_cast<size_t>(kLinesPerBlock - info.free_lines);
+    if (lines > budget_lines) return;
+    budget_lines -= lines;
+    info.flags |= block_flags::kCandidate;
+    space.set_tag(block, region_.own->old_tag() | tag::kMove);
+    ++candidate_blocks_;
+  });
+}
+
+void MajorCollection::Prepare() {
+  const AddressSpace& space = *region_.heap.space;
+  Part& own = *region_.own;
+  region_.RetireAllocators();
+  region_.ForEachPart([this](Part& part) { ForgetRemembered(part.remembered); });
+  for (Mutator* mutator : region_.mutators) ForgetRemembered(mutator->record().remembered);
+  MergeAdoptedParts();
+  own.old.Splice(space, own.recyclable);
+  own.old.ForEach(space, [&](BlockIndex block) {
+    std::fill_n(space.marks(block), kMarkWordsPerBlock, 0);
+    std::fill_n(space.covers(block), kCoverWordsPerBlock, 0);
+    space.info(block).flags &= block_flags::kNonMoving;
+  });
+  own.large.ForEach(space, [&](BlockIndex block) { space.marks(block)[0] = 0; });
+  for (const auto& [object, count] : region_.pins) {
+    space.info(space.BlockOf(object)).flags |= block_flags::kPinned;
+  }
+  ChooseCandidates();
+  cycle_ = Cycle::Create(region_, /*major=*/true, plan_.workers);
+}
+
+void MajorCollection::SweepBlock(BlockIndex block) {
+  const AddressSpace& space = *region_.heap.space;
+  BlockInfo& info = space.info(block);
+  if ((info.flags & block_flags::kCandidate) != 0) {
+    info.flags &= static_cast<uint8_t>(~block_flags::kCandidate);
+    space.set_tag(block, region_.own->old_tag());
+    if ((info.flags & block_flags::kHasKept) != 0) ClearKeptFlags(region_, block);
+  }
+  const LineMap used = LineMap::Of(space, block);
+  if (used.CountUsed() == 0) {
+    ++freed_blocks_;
+    region_.GiveBlocks(block, 1);
+    return;
+  }
+  region_.FileOldBlock(block);
+  if (region_.heap.options.stress.poison) {
+    for (int line = used.NextFree(0); line < kLinesPerBlock; line = used.NextFree(line)) {
+      const int end = used.NextUsed(line);
+      FillPoison(space.AddressOf(block) + static_cast<size_t>(line) * kLineSize,
+                 static_cast<size_t>(end - line) * kLineSize);
+      line = end;
+    }
+  }
+}
+
+void MajorCollection::Sweep() {
+  const AddressSpace& space = *region_.heap.space;
+  Part& own = *region_.own;
+  BlockList survivors;  // none: nothing is young
+  counters_ = cycle_->Finish(survivors);
+  cycle_.reset();
+  BlockList blocks = own.old.TakeAll();
+  while (!blocks.empty()) SweepBlock(blocks.Pop(space));
+  BlockList large = own.large.TakeAll();
+  while (!large.empty()) {
+    const BlockIndex block = large.Pop(space);
+    if (space.IsMarked(space.AddressOf(block))) {
+      own.large.Push(space, block);
+    } else {
+      freed_blocks_ += space.info(block).run_blocks;
+      region_.FreeLarge(block);
+    }
+  }
+  region_.old_used_bytes = counters_.old_bytes;
+}
+
+}  // namespace Atoll

@@ -1,0 +1,97 @@
+#include "gc/mark_stack.h"
+
+#include <algorithm>
+
+namespace Atoll {
+namespace {
+// About as long as a wait would take to be woken from.
+constexpr int kSpins = 400;
+}  // namespace
+
+bool MarkStack::AddSegment() {
+  Segment* segment = spare_;
+  spare_ = nullptr;
+  if (segment == nullptr) segment = static_cast<Segment*>(allocator_.Allocate(sizeof(Segment)));
+  if (segment == nullptr) return false;
+  segment->next = head_;
+  segment->count = 0;
+  head_ = segment;
+  return true;
+}
+
+MarkStack::Segment* MarkStack::Split() {
+  if (head_ == nullptr) return nullptr;
+  if (head_->next != nullptr) {
+    Segment* given = head_->next;
+    head_->next = given->next;
+    return given;
+  }
+  if (head_->count < 2) return nullptr;
+  auto* given = static_cast<Segment*>(allocator_.Allocate(sizeof(Segment)));
+  if (given == nullptr) return nullptr;
+  given->next = nullptr;
+  given->count = head_->count / 2;
+  std::copy_n(head_->entries, given->count, given->entries);
+  std::copy(head_->entries + given->count, head_->entries + head_->count, head_->entries);
+  head_->count -= given->count;
+  return given;
+}
+
+void WorkSharing::Join() {
+  platform::MutexLock lock(mutex_);
+  ++joined_;
+}
+
+void WorkSharing::Give(MarkStack& stack) {
+  MarkStack::Segment* segment = stack.Split();
+  if (segment == nullptr) return;
+  platform::MutexLock lock(mutex_);
+  segment->next = list_;
+  list_ = segment;
+  available_.fetch_add(1, std::memory_order_relaxed);  // a hint; list_ is guarded by the mutex
+  changed_.NotifyOne();
+}
+
+bool WorkSharing::GetWork(MarkStack& stack) {
+  mutex_.Lock();
+  ++idle_;
+  idle_hint_.store(idle_, std::memory_order_relaxed);  // a hint
+  for (int spins = 0;;) {
+    if (list_ != nullptr) {
+      MarkStack::Segment* segment = list_;
+      list_ = segment->next;
+      available_.fetch_sub(1, std::memory_order_relaxed);  // a hint
+      --idle_;
+      idle_hint_.store(idle_, std::memory_order_relaxed);  // a hint
+      mutex_.Unlock();
+      stack.Take(segment);
+      return true;
+    }
+    if (done_ || idle_ == joined_) {
+      done_ = true;
+      changed_.NotifyAll();
+      mutex_.Unlock();
+      return false;
+    }
+    if (spins < kSpins) {
+      mutex_.Unlock();
+      // Relaxed: a hint, looked at again under the mutex.
+      while (spins < kSpins && available_.load(std::memory_order_relaxed) == 0) {
+        ++spins;
+        platform::SpinPause();
+      }
+      mutex_.Lock();
+    } else {
+      changed_.Wait(mutex_);
+    }
+  }
+}
+
+void WorkSharing::Reset() {
+  platform::MutexLock lock(mutex_);
+  joined_ = idle_ = 0;
+  done_ = false;
+  idle_hint_.store(0, std::memory_order_relaxed);  // no thread is here
+}
+
+}  // namespace Atoll

@@ -1,0 +1,113 @@
+// What is still to be scanned, and how collecting threads share it.
+#ifndef ATOLL_GC_MARK_STACK_H_
+#define ATOLL_GC_MARK_STACK_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "atoll/config.h"
+#include "heap/group_allocator.h"
+#include "safepoint/platform.h"
+
+namespace Atoll {
+
+/// An object to scan, or a piece of a large array: the object's address in the low 48 bits, the
+/// number of the piece above.
+using MarkEntry = uint64_t;
+
+/// A last-in-first-out stack in segments, one per collecting thread. Push may be refused memory.
+class MarkStack {
+ public:
+  struct Segment {
+    static constexpr size_t kEntries = 510;
+    Segment* next;
+    size_t count;
+    MarkEntry entries[kEntries];
+  };
+
+  explicit MarkStack(GroupAllocator& allocator) : allocator_(allocator) {}
+  ~MarkStack() {
+    while (head_ != nullptr) FreeHead();
+    if (spare_ != nullptr) allocator_.Free(spare_, sizeof(Segment));
+  }
+  MarkStack(const MarkStack&) = delete;
+  MarkStack& operator=(const MarkStack&) = delete;
+
+  bool TryPush(MarkEntry entry) {
+    if (ATOLL_UNLIKELY(head_ == nullptr || head_->count == Segment::kEntries)) {
+      if (!AddSegment()) return false;
+    }
+    head_->entries[head_->count++] = entry;
+    return true;
+  }
+  bool Pop(MarkEntry* entry) {
+    while (head_ != nullptr) {
+      if (head_->count != 0) {
+        *entry = head_->entries[--head_->count];
+        return true;
+      }
+      if (head_->next == nullptr) return false;
+      Segment* empty = head_;
+      head_ = empty->next;
+      if (spare_ == nullptr) {
+        spare_ = empty;
+      } else {
+        allocator_.Free(empty, sizeof(Segment));
+      }
+    }
+    return false;
+  }
+
+  /// Work for another thread: a whole segment, or the older half of the only one, which stands for
+  /// the larger subgraphs. Null when there is too little, or no memory.
+  Segment* Split();
+  void Take(Segment* segment) {
+    segment->next = head_;
+    head_ = segment;
+  }
+
+ private:
+  bool AddSegment();
+  void FreeHead() {
+    Segment* segment = head_;
+    head_ = segment->next;
+    allocator_.Free(segment, sizeof(Segment));
+  }
+
+  GroupAllocator& allocator_;
+  Segment* head_ = nullptr;
+  Segment* spare_ = nullptr;
+};
+
+/// The meeting place of one collection's threads: work to be had, and who has none. Threads may
+/// join late, or not at all: the work ends when all that have joined are idle and none is left.
+class WorkSharing {
+ public:
+  /// Called by a thread before its first GetWork.
+  void Join();
+  /// True: `stack` has work. False: all is done. Spins for a short while, then waits.
+  bool GetWork(MarkStack& stack);
+  /// Somebody waits: give, if there is something to give.
+  // Relaxed: a hint.
+  bool IsWanted() const { return idle_hint_.load(std::memory_order_relaxed) > available_hint(); }
+  void Give(MarkStack& stack);
+  /// Begins again, when all threads have left.
+  void Reset();
+
+ private:
+  int available_hint() const { return available_.load(std::memory_order_relaxed); }
+
+  platform::Mutex mutex_;
+  platform::ConditionVariable changed_;
+  MarkStack::Segment* list_ = nullptr;
+  int joined_ = 0;
+  int idle_ = 0;
+  bool done_ = false;
+  std::atomic<int> idle_hint_{0};   // idle_, for those who do not hold the mutex
+  std::atomic<int> available_{0};   // segments in list_; the same
+};
+
+}  // namespace Atoll
+
+#endif  // ATOLL_GC_MARK_STACK_H_

@@ -1,0 +1,91 @@
+#include "gc/pacing.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "heap/heap_state.h"
+
+namespace Atoll::pacing {
+namespace {
+
+// A region's first major collection, and the least distance between two.
+constexpr size_t kLeastExtraBytes = size_t{24} << 20;
+// The extra memory lies between these shares of the live size: below, collections come too thick;
+// above, peak memory would be more than twice the live size.
+constexpr double kLeastExtraShare = 0.4;
+constexpr double kMostExtraShare = 0.85;
+// MemBalancer's trade-off of memory against collection time: bytes of extra memory that are worth
+// a nanosecond of marking each... larger gives more memory.
+constexpr double kBalance = 60.0;
+
+constexpr double kGrowAbove = 0.10;
+constexpr double kShrinkBelow = 0.02;
+constexpr double kPromoteAllAbove = 0.35;
+constexpr double kInPlaceAbove = 0.60;
+
+double Smooth(double old_value, double new_value) {
+  return old_value == 0 ? new_value : 0.5 * old_value + 0.5 * new_value;
+}
+
+}  // namespace
+
+bool MajorIsDue(const RegionState& region) {
+  const size_t limit = region.old_limit_bytes != 0 ? region.old_limit_bytes : kLeastExtraBytes;
+  return region.OldBytes() + region.young_large_bytes > limit;
+}
+
+MinorCollection::Plan PlanMinor(const RegionState& region) {
+  MinorCollection::Plan plan;
+  plan.promote_all = region.predicted_survival > kPromoteAllAbove;
+  // In place costs no copying, but leaves holes unused and takes fresh memory for the nursery.
+  const bool holes = region.own->recyclable.block_count() > region.nursery_blocks / 4;
+  plan.in_place = region.predicted_survival > kInPlaceAbove && !holes;
+  plan.promote_all |= plan.in_place;
+  const bool worth_helpers = region.mutators.size() > 1 && region.nursery_blocks >= 64;
+  plan.workers = worth_helpers ? region.heap.options.workers : 1;
+  return plan;
+}
+
+void AfterMinor(RegionState& region, const MinorCollection& minor, uint64_t nanos) {
+  const TraceCounters& counters = minor.counters();
+  const size_t survived = counters.survivor_bytes + counters.old_bytes;
+  const double survival =
+      static_cast<double>(survived) / static_cast<double>(std::max<size_t>(minor.young_bytes_before(), 1));
+  region.predicted_survival = Smooth(region.predicted_survival, std::min(survival, 1.0));
+
+  const HeapOptions& options = region.heap.options;
+  const size_t least = options.nursery_bytes / kBlockSize;
+  const size_t most = options.max_nursery_bytes / kBlockSize;
+  size_t blocks = region.nursery_blocks;
+  const double predicted_pause = static_cast<double>(nanos) * 2;
+  if (region.predicted_survival > kGrowAbove) {
+    if (predicted_pause < static_cast<double>(options.pause_target_nanos)) blocks *= 2;
+  } else if (region.predicted_survival < kShrinkBelow) {
+    blocks -= blocks / 4;
+  }
+  if (nanos > options.pause_target_nanos) blocks /= 2;
+  region.nursery_blocks = std::clamp(blocks, least, most);
+}
+
+void AfterMajor(RegionState& region, uint64_t mark_nanos, uint64_t now) {
+  const auto live = static_cast<double>(region.OldBytes());
+  const double mark_rate = live / static_cast<double>(std::max<uint64_t>(mark_nanos, 1));
+  region.smoothed_mark_rate = Smooth(region.smoothed_mark_rate, mark_rate);
+  double extra = kLeastExtraShare * live;
+  if (region.last_major_end_nanos != 0) {
+    const double elapsed =
+        static_cast<double>(std::max<uint64_t>(now - region.last_major_end_nanos, 1));
+    const double promoted =
+        static_cast<double>(region.stats.promoted_bytes - region.promoted_at_last_major);
+    region.smoothed_allocation_rate = Smooth(region.smoothed_allocation_rate, promoted / elapsed);
+    extra = std::sqrt(live * kBalance * 1e6 * region.smoothed_allocation_rate /
+                      std::max(region.smoothed_mark_rate, 1e-9));
+  }
+  extra = std::clamp(extra, kLeastExtraShare * live, kMostExtraShare * live);
+  region.old_limit_bytes =
+      static_cast<size_t>(live + std::max(extra, static_cast<double>(kLeastExtraBytes)));
+  region.last_major_end_nanos = now;
+  region.promoted_at_last_major = region.stats.promoted_bytes;
+}
+
+}  // namespace Atoll::pacing

@@ -1,0 +1,388 @@
+#include "gc/verifier.h"
+
+#include <algorithm>
+#include <deque>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "gc/object_slots.h"
+#include "gc/region_walk.h"
+#include "heap/mutator_record.h"
+
+namespace Atoll {
+namespace {
+
+Status Violated(std::string message) {
+  return {StatusCode::kInvariantViolated, std::move(message)};
+}
+
+std::string Hex(uintptr_t value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "0x%zx", static_cast<size_t>(value));
+  return text;
+}
+
+/// Which root, for messages.
+struct Root {
+  Slot slot;
+  std::string name;
+};
+
+class RootCollector final : public RootVisitor {
+ public:
+  void VisitSlot(Slot slot) override { words.push_back(slot.Load().word); }
+  std::vector<Word> words;
+};
+
+class RegionVerifier {
+ public:
+  explicit RegionVerifier(RegionState& region)
+      : region_(region),
+        heap_(region.heap),
+        space_(*region.heap.space),
+        encoding_(region.heap.options.encoding) {}
+
+  Status Run() {
+    if (region_.own == nullptr && region_.adopted.empty()) return Status::Ok();
+    Settle();
+    CollectRemembered();
+    if (Status status = CheckBlocks(); !status.ok()) return status;
+    if (Status status = CheckRoots(); !status.ok()) return status;
+    return CheckObjects();
+  }
+
+ private:
+  // Makes what allocators hold visible: nothing is given up that matters.
+  void Settle() {
+    if (region_.own != nullptr) region_.RetireAllocators();
+    for (Mutator* mutator : region_.mutators) {
+      MutatorRecord& record = mutator->record();
+      if (record.buffer_block == kNoBlock) continue;
+      space_.info(record.buffer_block).top =
+          static_cast<uint32_t>(record.top() - space_.AddressOf(record.buffer_block));
+    }
+  }
+
+  void CollectRemembered() {
+    auto add = [this](RememberedSet& set) {
+      set.objects.ForEach([this](uintptr_t object) { remembered_objects_.insert(object); });
+      set.slots.ForEach([this](uintptr_t slot) { remembered_slots_.insert(slot); });
+      overflowed_ |= set.overflowed;
+    };
+    region_.ForEachPart([&](Part& part) { add(part.remembered); });
+    for (Mutator* mutator : region_.mutators) add(mutator->record().remembered);
+  }
+
+  // ---- I4, I6
+
+  Status CheckBlocks() {
+    region_.ForEachPart([this](Part& part) { parts_.emplace(part.raw_id, &part); });
+    size_t blocks = region_.spare_young.block_count();
+    Status status;
+    auto check = [&](BlockIndex block, const Part& part, bool young, Space a, Space b) {
+      if (!status.ok()) return;
+      const BlockInfo& info = space_.info(block);
+      const uint32_t want = young ? part.young_tag() : part.old_tag();
+      blocks += info.run_blocks;
+      if (info.space != a && info.space != b) {
+        status = Violated("I4: block " + Hex(space_.AddressOf(block)) + " is listed in region \"" +
+                          region_.options.name + "\" but its space is " +
+                          std::to_string(static_cast<int>(info.space)));
+      } else if (space_.tag(block) != want) {
+        status = Violated("I4: block " + Hex(space_.AddressOf(block)) + " of region \"" +
+                          region_.options.name + "\" has tag " + Hex(space_.tag(block)) +
+                          ", not its part's " + Hex(want));
+      } else if (!blocks_.insert(block).second) {
+        status = Violated("I4: block " + Hex(space_.AddressOf(block)) + " of region \"" +
+                          region_.options.name + "\" is listed twice");
+      } else {
+        status = ParseBlock(block);
+      }
+    };
+    region_.ForEachPart([&](Part& part) {
+      part.young.ForEach(space_, [&](BlockIndex block) {
+        check(block, part, true, Space::kNew, Space::kNew);
+      });
+      for (BlockList* list : {&part.old, &part.recyclable}) {
+        list->ForEach(space_, [&](BlockIndex block) {
+          check(block, part, false, Space::kOld, Space::kOld);
+        });
+      }
+      part.young_large.ForEach(space_, [&](BlockIndex block) {
+        check(block, part, true, Space::kLarge, Space::kLarge);
+      });
+      part.large.ForEach(space_, [&](BlockIndex block) {
+        check(block, part, false, Space::kLarge, Space::kLarge);
+      });
+    });
+    if (!status.ok()) return status;
+    const size_t counted = region_.blocks.load();
+    if (blocks != counted) {
+      return Violated("I4: region \"" + region_.options.name + "\" has " + std::to_string(blocks) +
+                      " blocks in its lists, but counts " + std::to_string(counted));
+    }
+    return status;
+  }
+
+  Status ParseBlock(BlockIndex block) {
+    const BlockInfo& info = space_.info(block);
+    const uintptr_t start = space_.AddressOf(block);
+    const uintptr_t end = info.space == Space::kNew     ? start + info.top
+                          : info.space == Space::kLarge ? start + info.run_blocks * kBlockSize
+                                                        : start + kBlockSize;
+    auto check = [&](uintptr_t object) -> Status {
+      const Word header_word = HeaderOf(object).load();
+      const uint32_t id = header_word >> header::kTypeShift & header::kMaxTypeId;
+      if ((header_word & (header::kForwarded | header::kKept)) != 0 || id == 0 ||
+          id >= heap_.types.count()) {
+        return Violated("I6: at " + Hex(object) + " in region \"" + region_.options.name +
+                        "\" stands " + Hex(header_word) + ", which is no object's header");
+      }
+      const Type& type = heap_.types.OfHeader(header_word);
+      if (ObjectSize(type, object) > end - object) {
+        return Violated("I6: the " + Describe(object) + " of " +
+                        std::to_string(ObjectSize(type, object)) + " bytes reaches beyond its block");
+      }
+      return Status::Ok();
+    };
+    if (info.space != Space::kNew) {
+      Status status;
+      ForEachObject(heap_, block, [&](uintptr_t object) {
+        if (status.ok()) status = check(object);
+      });
+      return status;
+    }
+    std::vector<uint64_t>& starts = young_starts_[block];
+    starts.assign(kMarkWordsPerBlock, 0);
+    for (uintptr_t object = start; object < end;) {
+      const Word header_word = HeaderOf(object).load();
+      if (IsFiller(header_word)) {
+        if (FillerSize(header_word) < kGranule || FillerSize(header_word) > end - object) {
+          return Violated("I6: the gap at " + Hex(object) + " reaches beyond its block");
+        }
+        object += FillerSize(header_word);
+        continue;
+      }
+      if (Status status = check(object); !status.ok()) return status;
+      const size_t granule = (object - start) / kGranule;
+      starts[granule / 64] |= uint64_t{1} << (granule % 64);
+      object += ObjectSize(heap_.types.OfHeader(header_word), object);
+    }
+    return Status::Ok();
+  }
+
+  // ---- I1, I3
+
+  bool Refers(Word word, uintptr_t* object) const {
+    if (!encoding_.IsRef(word)) return false;
+    *object = encoding_.Decode(word);
+    return space_.Contains(*object);
+  }
+
+  // What is wrong with referring to `object`, or nothing.
+  std::string WrongTarget(uintptr_t object) const {
+    const BlockIndex block = space_.BlockOf(object);
+    const BlockInfo& info = space_.info(block);
+    if (info.space == Space::kProgram || info.space == Space::kShared) return {};
+    if (info.space == Space::kFree || info.space == Space::kUnmapped) {
+      return "which lies in free memory (I1)";
+    }
+    if (parts_.count(space_.tag(block) >> tag::kPartShift) == 0) {
+      return "which lies in another region (I1)";
+    }
+    if (object % kGranule != 0) return "which is misaligned (I1)";
+    if (info.space == Space::kNew) {
+      const auto found = young_starts_.find(block);
+      const size_t granule = (object - space_.AddressOf(block)) / kGranule;
+      const bool starts = found != young_starts_.end() &&
+                          (found->second[granule / 64] >> (granule % 64) & 1) != 0;
+      return starts ? "" : "where no object starts (I1)";
+    }
+    if (info.space == Space::kLarge) {
+      return object == space_.AddressOf(block) ? "" : "which is inside a large object (I1)";
+    }
+    if (info.space == Space::kLargeTail) return "which is inside a large object (I1)";
+    return space_.IsMarked(object) ? "" : "where no live object starts (I1)";
+  }
+
+  Status CheckRoot(Word word, const std::string& name) {
+    uintptr_t object;
+    if (!Refers(word, &object)) return Status::Ok();
+    const std::string wrong = WrongTarget(object);
+    if (wrong.empty()) return Status::Ok();
+    const std::string message = name + " of region \"" + region_.options.name + "\" refers to " +
+                                Hex(object) + ", " + wrong +
+                                "; roots refer to objects of their own region, or to shared ones";
+    heap_.Report(Violation::Kind::kForeignRoot, message);
+    return Violated(message);
+  }
+
+  template <typename Fn>
+  void ForEachRoot(Fn fn) {  // fn(word, name)
+    for (Mutator* mutator : region_.mutators) {
+      size_t i = 0;
+      mutator->record().ForEachHandle([&](Slot slot) {
+        fn(slot.Load().word, "handle " + std::to_string(i++) + " of mutator \"" +
+                                 mutator->name() + "\"");
+      });
+    }
+    if (region_.options.client != nullptr) {
+      RootCollector roots;
+      region_.options.client->VisitRoots(roots);
+      for (size_t i = 0; i < roots.words.size(); ++i) {
+        fn(roots.words[i], "root " + std::to_string(i) + " of the client");
+      }
+    }
+    region_.persistents->ForEach(false, [&](Slot slot) { fn(slot.Load().word, "a persistent handle"); });
+    region_.persistents->ForEach(true, [&](Slot slot) { fn(slot.Load().word, "a weak handle"); });
+    for (const Word word : region_.guarded) fn(word, "a guarded object");
+  }
+
+  Status CheckRoots() {
+    Status status;
+    ForEachRoot([&](Word word, const std::string& name) {
+      if (status.ok()) status = CheckRoot(word, name);
+    });
+    return status;
+  }
+
+  Status CheckObjects() {
+    Status status;
+    const uint32_t young = region_.own == nullptr ? 0 : region_.own->young_tag();
+    ForEachBlock(region_, [&](BlockIndex block, Part&) {
+      ForEachObject(heap_, block, [&](uintptr_t object) {
+        if (status.ok()) status = CheckObject(object, space_.tag(block) == young, young);
+      });
+    });
+    return status;
+  }
+
+  Status CheckObject(uintptr_t object, bool is_young, uint32_t young) {
+    const uint8_t flags = LoadFlags(object);
+    if ((flags & header::kRemembered) != 0 && !overflowed_ &&
+        remembered_objects_.count(object) == 0) {
+      return Violated("I3: the " + Describe(object) +
+                      " is flagged as remembered but in no remembered set" + PathTo(object));
+    }
+    Status status;
+    ForEachSlotOf(heap_, object, [&](Slot slot) {
+      uintptr_t target;
+      if (!status.ok() || !Refers(slot.Load().word, &target)) return;
+      const std::string at =
+          "slot +" + std::to_string(slot.address() - object) + " of the " + Describe(object);
+      if (const std::string wrong = WrongTarget(target); !wrong.empty()) {
+        status = Violated(at + " refers to " + Hex(target) + ", " + wrong + PathTo(object));
+        return;
+      }
+      if (is_young || young == 0 || space_.tag(space_.BlockOf(target)) != young) return;
+      if (!IsRemembered(object, slot)) {
+        const std::string message =
+            "I3: " + at + ", an old object, refers to the young " + Describe(target) +
+            " but is not remembered: a store without the barrier" + PathTo(object);
+        heap_.Report(Violation::Kind::kMissingBarrier, message);
+        status = Violated(message);
+      }
+    });
+    return status;
+  }
+
+  bool IsRemembered(uintptr_t object, Slot slot) const {
+    if (overflowed_ || remembered_objects_.count(object) != 0) return true;
+    if ((LoadFlags(object) & header::kLarge) == 0) return false;
+    if (remembered_slots_.count(slot.address()) != 0) return true;
+    auto* cards = static_cast<CardTable*>(space_.info(space_.BlockOf(object)).cards);
+    if (cards == nullptr) return false;
+    return cards->card((slot.address() - object - kHeaderSize) / sizeof(Word) / kSlotsPerCard) != 0;
+  }
+
+  // ---- Messages
+
+  std::string Describe(uintptr_t object) const {
+    return "\"" + heap_.types.OfHeader(HeaderOf(object).load()).name() + "\" at " + Hex(object);
+  }
+
+  // A shortest path from a root.
+  std::string PathTo(uintptr_t goal) {
+    std::unordered_map<uintptr_t, uintptr_t> parent;
+    std::unordered_map<uintptr_t, std::string> root_of;
+    std::deque<uintptr_t> queue;
+    auto reach = [&](Word word, uintptr_t from) {
+      uintptr_t object;
+      if (!Refers(word, &object) || !WrongTarget(object).empty()) return;
+      if (parent.emplace(object, from).second) queue.push_back(object);
+    };
+    ForEachRoot([&](Word word, const std::string& name) {
+      uintptr_t object;
+      if (Refers(word, &object)) root_of.emplace(object, name);
+      reach(word, 0);
+    });
+    while (!queue.empty() && parent.count(goal) == 0) {
+      const uintptr_t object = queue.front();
+      queue.pop_front();
+      ForEachSlotOf(heap_, object, [&](Slot slot) { reach(slot.Load().word, object); });
+    }
+    if (parent.count(goal) == 0) return "; it is not reachable from any root";
+    std::string path;
+    for (uintptr_t object = goal; object != 0; object = parent[object]) {
+      path = " -> " + Describe(object) + path;
+      if (parent[object] == 0) path = root_of[object] + path;
+    }
+    return "; path: " + path;
+  }
+
+  RegionState& region_;
+  HeapState& heap_;
+  const AddressSpace& space_;
+  const RefEncoding encoding_;
+  std::unordered_map<uint32_t, Part*> parts_;
+  std::unordered_set<BlockIndex> blocks_;
+  std::unordered_map<BlockIndex, std::vector<uint64_t>> young_starts_;
+  std::unordered_set<uintptr_t> remembered_objects_;
+  std::unordered_set<uintptr_t> remembered_slots_;
+  bool overflowed_ = false;
+};
+
+}  // namespace
+
+Status VerifyRegion(RegionState& region) { return RegionVerifier(region).Run(); }
+
+Status VerifyBlocks(HeapState& heap) {
+  const AddressSpace& space = *heap.space;
+  size_t free_blocks = 0;
+  Status status;
+  heap.pool.ForEachFree([&](BlockIndex block) {
+    ++free_blocks;
+    if (status.ok() && (space.info(block).space != Space::kFree || space.tag(block) != 0)) {
+      status = Violated("I4: block " + Hex(space.AddressOf(block)) + " is free, but has space " +
+                        std::to_string(static_cast<int>(space.info(block).space)) + " and tag " +
+                        Hex(space.tag(block)));
+    }
+  });
+  if (!status.ok()) return status;
+  size_t owned = heap.program.block_count();
+  for (RegionState* region : heap.regions) owned += region->blocks.load();
+  if (free_blocks + owned != heap.pool.mapped_blocks()) {
+    return Violated("I4: heap \"" + heap.options.name + "\" has mapped " +
+                    std::to_string(heap.pool.mapped_blocks()) + " blocks, but " +
+                    std::to_string(free_blocks) + " are free and " + std::to_string(owned) +
+                    " are owned");
+  }
+  heap.program.ForEachBlock([&](BlockIndex block) {
+    ForEachObject(heap, block, [&](uintptr_t object) {
+      ForEachSlotOf(heap, object, [&](Slot slot) {
+        const Word word = slot.Load().word;
+        if (!status.ok() || !heap.options.encoding.IsRef(word)) return;
+        const uintptr_t target = heap.options.encoding.Decode(word);
+        if (!space.Contains(target) || (space.tag(space.BlockOf(target)) & tag::kShared) != 0) return;
+        status = Violated("I2: slot +" + std::to_string(slot.address() - object) +
+                          " of the Program object \"" +
+                          heap.types.OfHeader(HeaderOf(object).load()).name() + "\" at " +
+                          Hex(object) + " refers to a private object at " + Hex(target));
+      });
+    });
+  });
+  return status;
+}
+
+}  // namespace Atoll

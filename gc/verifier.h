@@ -1,0 +1,25 @@
+#ifndef ATOLL_GC_VERIFIER_H_
+#define ATOLL_GC_VERIFIER_H_
+
+#include "atoll/status.h"
+#include "heap/heap_state.h"
+#include "heap/region_state.h"
+
+namespace Atoll {
+
+/// Checks a stopped region against the invariants:
+///   I1  its objects and roots refer to its own objects, or to shared ones, at their starts
+///   I3  each reference from old to young is remembered; each remembered flag has its entry
+///   I4  each of its blocks is in one list, tagged for it, and they add up
+///   I6  each of its blocks parses into objects of registered types
+/// The error names the first violation, object and slot, and the path to it from a root.
+/// O(objects), and allocates ordinary memory.
+Status VerifyRegion(RegionState& region);
+
+/// With all mutators stopped: I4 over the whole heap (every block free, a region's, or Program's),
+/// and I2 for Program objects.
+Status VerifyBlocks(HeapState& heap);
+
+}  // namespace Atoll
+
+#endif  // ATOLL_GC_VERIFIER_H_

@@ -1,0 +1,177 @@
+// What happens to weak things once everything strongly reachable has been traced:
+//
+//   1. ephemerons whose key is reached: their values are, to a fixpoint
+//   2. weak references and weak handles to what is not reached are cleared
+//   3. guardian finalizers bring their objects back, and what these reach; then 1 and 2 again
+//   4. ephemerons whose key is still not reached lose key and value
+//   5. native and thread-affine finalizers of what is not reached are due
+//
+// The fixpoint is linear: after two rounds over the waiting ephemerons they are indexed by key, and
+// every object that is then reached is looked up. Done by one thread.
+#ifndef ATOLL_GC_WEAK_PROCESSING_H_
+#define ATOLL_GC_WEAK_PROCESSING_H_
+
+#include <vector>
+
+#include "gc/tracer.h"
+
+namespace Atoll {
+
+template <typename T>
+class WeakProcessing {
+ public:
+  WeakProcessing(RegionState& region, T& tracer) : region_(region), tracer_(tracer) {}
+
+  void Run(bool major, std::vector<Finalizer>& due) {
+    ReachThroughEphemerons();
+    ClearWeakReferences();
+    if (ResurrectGuarded(major)) {
+      ReachThroughEphemerons();
+      ClearWeakReferences();
+    }
+    ClearEphemerons();
+    FinalizePart(*region_.own, major, due);
+  }
+
+ private:
+  static constexpr int kRoundsBeforeIndex = 2;
+
+  static Slot KeyOf(uintptr_t ephemeron) { return Slot(ephemeron + kHeaderSize); }
+  static Slot ValueOf(uintptr_t ephemeron) {
+    return Slot(ephemeron + kHeaderSize + sizeof(Word));
+  }
+
+  void Reach(uintptr_t ephemeron) {
+    tracer_.Visit(KeyOf(ephemeron));
+    tracer_.Visit(ValueOf(ephemeron));
+    tracer_.RememberIfYoung(ephemeron, KeyOf(ephemeron));
+    tracer_.RememberIfYoung(ephemeron, ValueOf(ephemeron));
+  }
+
+  // One round; true if some key was found reached.
+  bool Round() {
+    SegmentedVector<uintptr_t> waiting = std::move(tracer_.ephemerons);
+    bool progress = false;
+    waiting.Filter([&](uintptr_t ephemeron) {
+      Word now;
+      if (!tracer_.IsAlive(KeyOf(ephemeron).Load().word, &now)) return true;
+      Reach(ephemeron);
+      progress = true;
+      return false;
+    });
+    tracer_.DrainOwn();
+    tracer_.ephemerons.Splice(waiting);
+    return progress;
+  }
+
+  void ReachThroughEphemerons() {
+    for (int round = 0; round < kRoundsBeforeIndex; ++round) {
+      if (tracer_.ephemerons.empty() || !Round()) return;
+    }
+    TraceState& state = tracer_.state();
+    state.watching_keys = true;
+    auto& by_key = state.ephemerons_by_key;
+    tracer_.ephemerons.ForEach([&](uintptr_t ephemeron) {
+      const Word key = KeyOf(ephemeron).Load().word;
+      Word now;
+      if (tracer_.IsAlive(key, &now)) {
+        state.ready_ephemerons.push_back(ephemeron);
+      } else {
+        by_key.emplace(tracer_.encoding().Decode(key), ephemeron);
+      }
+    });
+    tracer_.ephemerons.Clear();
+    while (!state.ready_ephemerons.empty()) {
+      const uintptr_t ephemeron = state.ready_ephemerons.back();
+      state.ready_ephemerons.pop_back();
+      Reach(ephemeron);
+      tracer_.DrainOwn();
+    }
+    state.watching_keys = false;
+    for (const auto& [key, ephemeron] : by_key) {
+      // Refused memory: kept for good this time.
+      if (!tracer_.ephemerons.TryPush(ephemeron)) Reach(ephemeron);
+    }
+    by_key.clear();
+    tracer_.DrainOwn();
+  }
+
+  void ClearWeakReferences() {
+    tracer_.weak_references.ForEach([this](uintptr_t weak_reference) {
+      const Slot slot(weak_reference + kHeaderSize);
+      Settle(slot);
+      tracer_.RememberIfYoung(weak_reference, slot);
+    });
+    tracer_.weak_references.Clear();
+    region_.persistents->ForEach(/*weak=*/true, [this](Slot slot) { Settle(slot); });
+  }
+
+  // Updates a weak slot, or clears it.
+  void Settle(Slot slot) {
+    Word now;
+    const bool alive = tracer_.IsAlive(slot.Load().word, &now);
+    slot.StoreRaw(Ref{alive ? now : 0});
+  }
+
+  void ClearEphemerons() {
+    tracer_.ephemerons.ForEach([](uintptr_t ephemeron) {
+      KeyOf(ephemeron).StoreRaw(Ref{});
+      ValueOf(ephemeron).StoreRaw(Ref{});
+    });
+    tracer_.ephemerons.Clear();
+  }
+
+  Word WordOf(uintptr_t object) const { return tracer_.encoding().Make(object); }
+
+  bool ResurrectGuarded(bool major) {
+    bool any = false;
+    auto resurrect = [&](std::vector<Finalizer>& list) {
+      std::erase_if(list, [&](const Finalizer& finalizer) {
+        if (finalizer.kind != FinalizerKind::kGuardian) return false;
+        Word word = WordOf(finalizer.object);
+        Word now;
+        if (tracer_.IsAlive(word, &now)) return false;
+        tracer_.Visit(Slot(&word));
+        region_.guarded.push_back(word);
+        if (finalizer.external_bytes != 0) {
+          region_.AddExternalBytes(-static_cast<int64_t>(finalizer.external_bytes));
+        }
+        any = true;
+        return true;
+      });
+    };
+    resurrect(region_.own->young_finalizers);
+    if (major) resurrect(region_.own->finalizers);
+    if (any) tracer_.DrainOwn();
+    return any;
+  }
+
+  void FinalizePart(Part& part, bool major, std::vector<Finalizer>& due) {
+    auto settle = [&](std::vector<Finalizer>& list) {
+      std::erase_if(list, [&](Finalizer& finalizer) {
+        Word now;
+        if (tracer_.IsAlive(WordOf(finalizer.object), &now)) {
+          finalizer.object = tracer_.encoding().Decode(now);
+          return false;
+        }
+        due.push_back(finalizer);
+        return true;
+      });
+    };
+    settle(part.young_finalizers);
+    if (major) settle(part.finalizers);
+    // Those of objects that are not young any more.
+    std::erase_if(part.young_finalizers, [&](const Finalizer& finalizer) {
+      if (tracer_.IsYoung(WordOf(finalizer.object))) return false;
+      part.finalizers.push_back(finalizer);
+      return true;
+    });
+  }
+
+  RegionState& region_;
+  T& tracer_;
+};
+
+}  // namespace Atoll
+
+#endif  // ATOLL_GC_WEAK_PROCESSING_H_

@@ -1,0 +1,50 @@
+// Objects of every age, and collections of every kind.
+#ifndef ATOLL_TESTS_GC_GC_FIXTURE_H_
+#define ATOLL_TESTS_GC_GC_FIXTURE_H_
+
+#include <array>
+
+#include "tests/heap/heap_fixture.h"
+
+namespace Atoll {
+
+/// How many minor collections an object has survived: none, one, or enough to be old.
+enum class Age : uint8_t { kYoung, kSurvivor, kOld };
+inline constexpr std::array kAges{Age::kYoung, Age::kSurvivor, Age::kOld};
+inline const char* ToString(Age age) {
+  constexpr const char* kNames[] = {"young", "survivor", "old"};
+  return kNames[static_cast<size_t>(age)];
+}
+
+enum class Kind : uint8_t { kMinor, kMajor, kGroup };
+inline constexpr std::array kKinds{Kind::kMinor, Kind::kMajor, Kind::kGroup};
+inline const char* ToString(Kind kind) {
+  constexpr const char* kNames[] = {"minor", "major", "group"};
+  return kNames[static_cast<size_t>(kind)];
+}
+
+class GcTest : public HeapTest {
+ protected:
+  void Run(TestRegion& region, Kind kind) {
+    switch (kind) {
+      case Kind::kMinor:
+        return Minor(region);
+      case Kind::kMajor:
+        return Major(region);
+      case Kind::kGroup:
+        return Group();
+    }
+  }
+  /// Ages all that the region's roots reach, and nothing else of the test's.
+  static void AgeTo(TestRegion& region, Age age) {
+    for (int i = 0; i < static_cast<int>(age); ++i) Minor(region);
+  }
+  /// Whether an object that nothing strong refers to is still there after a collection.
+  static bool OutlivesUnreachable(Age age, Kind kind) {
+    return age == Age::kOld && kind == Kind::kMinor;
+  }
+};
+
+}  // namespace Atoll
+
+#endif  // ATOLL_TESTS_GC_GC_FIXTURE_H_

@@ -1,0 +1,157 @@
+// Do counters and log say what happened?
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "tests/gc/gc_fixture.h"
+
+namespace Atoll {
+namespace {
+
+class StatsAndLog : public GcTest {
+ protected:
+  StatsAndLog() {
+    options().gc_log = [](const char* line, void* data) {
+      static_cast<StatsAndLog*>(data)->lines_.emplace_back(line);
+    };
+    options().gc_log_data = this;
+  }
+  std::vector<std::string> lines_;
+};
+
+TEST_F(StatsAndLog, CountCollectionsOfEachKind) {
+  TestRegion region(heap());
+  region.Enter();
+  MakeList(region, 0, 1, 1'000);
+  for (int i = 0; i < 3; ++i) Minor(region);
+  for (int i = 0; i < 2; ++i) Major(region);
+  Group();
+  const HeapStats stats = heap().stats();
+  EXPECT_EQ(stats.minor.count, 3u);
+  EXPECT_EQ(stats.major.count, 2u);
+  EXPECT_EQ(stats.group.count, 1u);
+  for (const PauseStats& pauses : {stats.minor, stats.major, stats.group}) {
+    EXPECT_GT(pauses.total_nanos, 0u);
+    EXPECT_GE(pauses.max_nanos, pauses.p99_nanos);
+    EXPECT_GE(pauses.p99_nanos, pauses.p50_nanos);
+    EXPECT_GE(pauses.total_nanos, pauses.max_nanos);
+  }
+  EXPECT_EQ(region.region().stats().minors, 3u);
+  EXPECT_EQ(region.region().stats().majors, 2u);
+}
+
+TEST_F(StatsAndLog, CountSurvivedAndPromotedBytes) {
+  TestRegion region(heap());
+  region.Enter();
+  MakeList(region, 0, 1, 1'000);
+  constexpr uint64_t kBytes = 1'000 * sizeof(PairObject);
+  Minor(region);
+  EXPECT_GE(region.region().stats().survived_bytes, kBytes);
+  EXPECT_EQ(region.region().stats().promoted_bytes, 0u);
+  Minor(region);
+  EXPECT_GE(region.region().stats().promoted_bytes, kBytes);
+  EXPECT_LE(region.region().stats().promoted_bytes, kBytes + kBlockSize);
+  EXPECT_GE(heap().stats().promoted_bytes, kBytes);
+  Major(region);
+  EXPECT_EQ(region.region().stats().live_bytes, kBytes);
+}
+
+TEST_F(StatsAndLog, SumsIncludeRegionsThatAreGone) {
+  {
+    TestRegion receiver(heap());
+    receiver.Enter();
+    {
+      TestRegion source(heap());
+      ASSERT_TRUE(receiver.region().Adopt(source.region()).ok());
+    }
+    MakeList(receiver, 0, 1, 100);
+    Minor(receiver);
+    Minor(receiver);
+  }
+  EXPECT_EQ(heap().stats().adoptions, 1u);
+  EXPECT_EQ(heap().stats().minor.count, 2u);
+  EXPECT_GE(heap().stats().promoted_bytes, 100 * sizeof(PairObject));
+}
+
+TEST_F(StatsAndLog, ExternalBytesCountInRegionAndHeap) {
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter();
+  mutator.AdjustExternalBytes(1'000'000);
+  EXPECT_EQ(region.region().stats().external_bytes, 1'000'000u);
+  EXPECT_EQ(heap().stats().external_bytes, 1'000'000u);
+  mutator.AdjustExternalBytes(-400'000);
+  EXPECT_EQ(heap().stats().external_bytes, 600'000u);
+  region.Leave();
+  region.EndRegion();
+  EXPECT_EQ(heap().stats().external_bytes, 0u);
+}
+
+TEST_F(StatsAndLog, ExternalBytesBringOnAMajorCollection) {
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter();
+  for (int i = 0; i < 64; ++i) {
+    mutator.AdjustExternalBytes(64 << 20);
+    NewPair(mutator, 1);
+    mutator.Poll();
+    mutator.AdjustExternalBytes(-(64 << 20));
+  }
+  Counter finalized;
+  for (int i = 0; i < 64; ++i) {
+    ASSERT_TRUE(mutator
+                    .AddFinalizer(NewPair(mutator, 1), FinalizerKind::kNative, Counter::Add,
+                                  &finalized, 64 << 20)
+                    .ok());
+    mutator.Poll();
+  }
+  // Four gigabytes hang on 2 KiB of dead objects.
+  EXPECT_GE(finalized.calls, 1);
+}
+
+TEST_F(StatsAndLog, EachCollectionLogsOneLineOfJson) {
+  TestRegion region(heap());
+  region.Enter();
+  MakeList(region, 0, 1, 1'000);
+  Minor(region);
+  Major(region);
+  Group();
+  ASSERT_EQ(lines_.size(), 3u);
+  const char* kinds[] = {"minor", "major", "group"};
+  for (size_t i = 0; i < 3; ++i) {
+    SCOPED_TRACE(lines_[i]);
+    EXPECT_EQ(lines_[i].find('\n'), std::string::npos);
+    const nlohmann::json line = nlohmann::json::parse(lines_[i], nullptr, false);
+    ASSERT_TRUE(line.is_object());
+    bool names_kind = false;
+    for (const auto& [key, value] : line.items()) {
+      names_kind |= value.is_string() && value.get<std::string>() == kinds[i];
+    }
+    EXPECT_TRUE(names_kind);
+  }
+}
+
+TEST_F(StatsAndLog, NamesWithQuotesAndControlCharactersDoNotBreakTheLog) {
+  RegionOptions named;
+  named.name = "a \"quoted\" \\ name\n\twith\x01 all";
+  TestRegion region(heap(), named);
+  region.Enter();
+  MakeList(region, 0, 1, 10);
+  Minor(region);
+  ASSERT_EQ(lines_.size(), 1u);
+  EXPECT_TRUE(nlohmann::json::parse(lines_[0], nullptr, false).is_object()) << lines_[0];
+}
+
+TEST_F(StatsAndLog, AnAdaptiveNurseryGrowsWhenSurvivalAsksForItAndStaysWithinItsBound) {
+  options().nursery_bytes = 256 * 1024;
+  options().max_nursery_bytes = 2 << 20;
+  TestRegion region(heap());
+  region.Enter();
+  const uint64_t first = region.region().stats().nursery_bytes;
+  // Garbage alone does not make it grow.
+  for (int i = 0; i < 200'000; ++i) NewPair(region.mutator(), 1);
+  EXPECT_LE(region.region().stats().nursery_bytes, 2 * first);
+  EXPECT_LE(region.region().stats().nursery_bytes, 2u << 20);
+  for (size_t i = 0; i < 10; ++i) MakeList(region, i, 1, 20'000);
+  EXPECT_LE(region.region().stats().nursery_bytes, 2u << 20);
+}
+
+}  // namespace
+}  // namespace Atoll

@@ -1,0 +1,203 @@
+// Does the verifier see each invariant broken, and say where? Each test breaks one behind the
+// barrier's back, asks, and mends it.
+#include "tests/gc/gc_fixture.h"
+
+namespace Atoll {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ContainsRegex;
+using ::testing::HasSubstr;
+
+class Verifier : public GcTest {
+ protected:
+  /// Of the broken heap: the verifier's message.
+  std::string MessageOfBrokenHeap() {
+    const Status status = heap().Verify();
+    EXPECT_EQ(status.code(), StatusCode::kInvariantViolated) << status.message();
+    return status.message();
+  }
+  static std::string Hex(uintptr_t address) {
+    char text[32];
+    std::snprintf(text, sizeof(text), "%zx", static_cast<size_t>(address));
+    return text;
+  }
+};
+
+TEST_F(Verifier, AcceptsASoundHeap) {
+  TestRegion region(heap());
+  region.Enter();
+  MakeList(region, 0, 1, 10'000);
+  ExpectValid();
+  Minor(region);
+  ExpectValid();
+  MakeList(region, 1, 1, 10'000);
+  Link(region.mutator(), region.RootObject(0), kB, region.RootObject(1));
+  ExpectValid();
+}
+
+TEST_F(Verifier, NamesObjectAndSlotOfAMissingBarrier) {
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter();
+  region.SetRoot(0, NewPair(mutator, 1));
+  region.SetRoot(1, mutator.AllocateArray(*types().array, 5'000));
+  Major(region);
+  const ObjectPtr young = NewPair(mutator, 2);
+  const ObjectPtr old = region.RootObject(0);
+  SlotAt(old, kB).StoreRaw(RefOf(young));
+  EXPECT_THAT(MessageOfBrokenHeap(),
+              AllOf(HasSubstr("Pair"), HasSubstr(Hex(old.address())), HasSubstr("24"),
+                    HasSubstr("root"), ContainsRegex("barrier|remembered")));
+  SlotAt(old, kB).StoreRaw(Ref{});
+  ExpectValid();
+  // In a large array too.
+  const ObjectPtr array = region.RootObject(1);
+  SlotAt(array, ElementAt(4'000)).StoreRaw(RefOf(young));
+  EXPECT_THAT(MessageOfBrokenHeap(),
+              AllOf(HasSubstr("Array"), HasSubstr(Hex(array.address())), HasSubstr("root")));
+  SlotAt(array, ElementAt(4'000)).StoreRaw(Ref{});
+  ExpectValid();
+}
+
+TEST_F(Verifier, ShowsThePathFromARoot) {
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter();
+  MakeList(region, 0, 1, 3);
+  Major(region);
+  const ObjectPtr third = Load(Load(region.RootObject(0), kA), kA);
+  SlotAt(third, kB).StoreRaw(RefOf(NewPair(mutator, 9)));
+  // Every object on the way is in the message.
+  EXPECT_THAT(MessageOfBrokenHeap(),
+              AllOf(HasSubstr(Hex(region.RootObject(0).address())),
+                    HasSubstr(Hex(Load(region.RootObject(0), kA).address())),
+                    HasSubstr(Hex(third.address()))));
+  SlotAt(third, kB).StoreRaw(Ref{});
+  ExpectValid();
+}
+
+TEST_F(Verifier, FindsAReferenceIntoAnotherRegion) {
+  RegionOptions named;
+  named.name = "island";
+  TestRegion other(heap(), named);
+  other.Enter();
+  other.SetRoot(0, NewPair(other.mutator(), 1));
+  const ObjectPtr foreign = other.RootObject(0);
+  other.Leave();
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter();
+  region.SetRoot(0, NewPair(mutator, 2));
+  SlotAt(region.RootObject(0), kA).StoreRaw(RefOf(foreign));
+  EXPECT_THAT(MessageOfBrokenHeap(), AllOf(HasSubstr("Pair"), HasSubstr("island")));
+  SlotAt(region.RootObject(0), kA).StoreRaw(Ref{});
+  ExpectValid();
+}
+
+TEST_F(Verifier, FindsAPrivateValueInAProgramObject) {
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter();
+  const ObjectPtr program = heap().AllocateProgram(*types().array, 10);
+  region.SetRoot(0, NewPair(mutator, 1));
+  SlotAt(program, ElementAt(3)).StoreRaw(RefOf(region.RootObject(0)));
+  EXPECT_THAT(MessageOfBrokenHeap(), AllOf(HasSubstr("Array"), HasSubstr("Pair")));
+  SlotAt(program, ElementAt(3)).StoreRaw(Ref{});
+  ExpectValid();
+}
+
+TEST_F(Verifier, FindsAReferenceToFreeMemory) {
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter();
+  const ObjectPtr gone = mutator.AllocateArray(*types().bytes, 100'000);
+  const uintptr_t address = gone.address();
+  Major(region);
+  region.SetRoot(0, NewPair(mutator, 1));
+  SlotAt(region.RootObject(0), kA).StoreRaw(Ref{address});
+  EXPECT_THAT(MessageOfBrokenHeap(), AllOf(HasSubstr("Pair"), HasSubstr(Hex(address))));
+  SlotAt(region.RootObject(0), kA).StoreRaw(Ref{});
+  ExpectValid();
+}
+
+TEST_F(Verifier, FindsAReferenceThatIsNotToAnObject) {
+  for (const Age age : kAges) {
+    SCOPED_TRACE(ToString(age));
+    TestRegion region(heap());
+    region.Enter();
+    MakeList(region, 0, 1, 100);
+    AgeTo(region, age);
+    const ObjectPtr inside(Load(region.RootObject(0), kA).address() + 8);
+    SlotAt(region.RootObject(0), kB).StoreRaw(RefOf(inside));
+    EXPECT_THAT(MessageOfBrokenHeap(), HasSubstr("Pair"));
+    SlotAt(region.RootObject(0), kB).StoreRaw(Ref{});
+    ExpectValid();
+  }
+}
+
+TEST_F(Verifier, FindsAHeaderThatIsNone) {
+  TestRegion region(heap());
+  region.Enter();
+  MakeList(region, 0, 1, 10);
+  const ObjectPtr victim = Load(region.RootObject(0), kA);
+  Word& header_word = *reinterpret_cast<Word*>(victim.address());
+  const Word before = header_word;
+  header_word = Word{header::kMaxTypeId} << header::kTypeShift;
+  EXPECT_FALSE(MessageOfBrokenHeap().empty());
+  header_word = before;
+  ExpectValid();
+}
+
+TEST_F(Verifier, FindsARootIntoAnotherRegion) {
+  TestRegion other(heap());
+  other.Enter();
+  other.SetRoot(0, NewPair(other.mutator(), 1));
+  other.Leave();
+  RegionOptions named;
+  named.name = "mainland";
+  TestRegion region(heap(), named);
+  Mutator& mutator = region.Enter();
+  region.SetRoot(0, NewPair(mutator, 2));
+  region.Root(1) = other.Root(0);
+  EXPECT_THAT(MessageOfBrokenHeap(), HasSubstr("mainland"));
+  ASSERT_FALSE(violations().empty());
+  EXPECT_EQ(violations().back().kind, Violation::Kind::kForeignRoot);
+  region.Root(1) = 0;
+  ExpectValid();
+}
+
+TEST_F(Verifier, FindsARootIntoFreeMemory) {
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter();
+  const uintptr_t gone = mutator.AllocateArray(*types().bytes, 100'000).address();
+  Major(region);
+  region.Root(0) = gone;
+  EXPECT_THAT(MessageOfBrokenHeap(), HasSubstr("root"));
+  region.Root(0) = 0;
+  ExpectValid();
+}
+
+TEST_F(Verifier, ARootThatIsAnImmediateOrAForeignWordIsFine) {
+  TestRegion region(heap());
+  region.Enter();
+  uint64_t outside = 0;
+  region.Root(0) = 7;
+  region.Root(1) = reinterpret_cast<Word>(&outside);
+  ExpectValid();
+  Major(region);
+  EXPECT_EQ(region.Root(1), reinterpret_cast<Word>(&outside));
+  EXPECT_TRUE(violations().empty());
+}
+
+TEST_F(Verifier, VerifyingBeforeCollectionsCatchesAMissingBarrierAtOnce) {
+  options().stress.verify = true;
+  EXPECT_DEATH(
+      {
+        TestRegion region(heap());
+        Mutator& mutator = region.Enter();
+        region.SetRoot(0, NewPair(mutator, 1));
+        Major(region);
+        SlotAt(region.RootObject(0), kB).StoreRaw(RefOf(NewPair(mutator, 2)));
+        Minor(region);
+      },
+      "Pair");
+}
+
+}  // namespace
+}  // namespace Atoll
