@@ -65,8 +65,8 @@ void CollectorImpl::CollectStopped(RegionState& region, Kind kind, int workers,
   }
   if (kind != Kind::kMinor) {
     const uint64_t major_start = platform::NowNanos();
-    MajorCollection major(
-        region, {kind == Kind::kGroup || heap_.options.stress.move_everything, workers});
+    MajorCollection major(region,
+                          {kind == Kind::kGroup || heap_.options.stress.move_everything, workers});
     major.Prepare();
     major.Trace();
     major.ProcessWeak(due);
@@ -109,8 +109,8 @@ void CollectorImpl::Dispatch(const std::vector<Finalizer>& due, RegionState& reg
   }
 }
 
-void CollectorImpl::WithRegionStopped(
-    Mutator& mutator, FunctionRef<void(RegionState&, std::vector<Finalizer>&)> fn) {
+void CollectorImpl::WithRegionStopped(Mutator& mutator,
+                                      FunctionRef<void(RegionState&, std::vector<Finalizer>&)> fn) {
   RegionState& region = mutator.region().state();
   std::vector<Finalizer> due;
   {
@@ -143,8 +143,9 @@ Status CollectorImpl::Collect(Mutator& mutator, Mutator::Collection kind) {
   WithRegionStopped(mutator, [&](RegionState& region, std::vector<Finalizer>& due) {
     if (region.AnyNoCollectScope()) {
       status = {StatusCode::kFailedPrecondition,
-                "region \"" + region.options.name + "\" is not collected: one of its mutators has "
-                "a NoCollectScope open; try again when it has ended"};
+                "region \"" + region.options.name +
+                    "\" is not collected: one of its mutators has "
+                    "a NoCollectScope open; try again when it has ended"};
       return;
     }
     const bool major = kind == Mutator::Collection::kMajor;
@@ -202,8 +203,9 @@ Result<std::unique_ptr<Heap>> CreateHeap(const HeapOptions& options) {
   const RefEncoding& encoding = options.encoding;
   if ((encoding.ref_pattern & ~encoding.ref_mask) != 0) {
     return Status(StatusCode::kInvalidArgument,
-                  "heap \"" + options.name + "\": the encoding's ref_pattern has bits outside its "
-                  "ref_mask, so no word could ever be a reference");
+                  "heap \"" + options.name +
+                      "\": the encoding's ref_pattern has bits outside its "
+                      "ref_mask, so no word could ever be a reference");
   }
   if (encoding.bias % kGranule != 0) {
     return Status(StatusCode::kInvalidArgument,
@@ -214,17 +216,18 @@ Result<std::unique_ptr<Heap>> CreateHeap(const HeapOptions& options) {
   if ((encoding.address_mask & kAddressBits) != kAddressBits ||
       (encoding.ref_pattern & encoding.address_mask & kAddressBits) != 0) {
     return Status(StatusCode::kInvalidArgument,
-                  "heap \"" + options.name + "\": the encoding's address_mask must hold bits 3 to "
-                  "46, and its ref_pattern none of them: heap addresses use these bits");
+                  "heap \"" + options.name +
+                      "\": the encoding's address_mask must hold bits 3 to "
+                      "46, and its ref_pattern none of them: heap addresses use these bits");
   }
   Result<std::shared_ptr<AddressSpace>> space = AddressSpace::Acquire(options.reservation_bytes);
   if (!space.ok()) return space.status();
-  auto state =
-      std::make_unique<HeapState>(HeapState::Complete(options), std::move(space).value());
+  auto state = std::make_unique<HeapState>(HeapState::Complete(options), std::move(space).value());
   if (!state->types.ok()) {
     return Status(StatusCode::kResourceExhausted,
-                  "heap \"" + options.name + "\": no memory for its type table; raise the address "
-                  "space limit (ulimit -v)");
+                  "heap \"" + options.name +
+                      "\": no memory for its type table; raise the address "
+                      "space limit (ulimit -v)");
   }
   state->collector = std::make_unique<CollectorImpl>(*state);
   return std::make_unique<Heap>(std::move(state));

@@ -17,8 +17,8 @@ class CycleOf final : public Cycle {
 
   CycleOf(RegionState& region, int workers, bool scan_all_old)
       : region_(region),
-        state_(region, kMajor ? OldAllocator::Source::kFresh
-                              : OldAllocator::Source::kHolesAndFresh) {
+        state_(region,
+               kMajor ? OldAllocator::Source::kFresh : OldAllocator::Source::kHolesAndFresh) {
     for (int i = 0; i < workers; ++i) tracers_.emplace_back(state_);
     // The first goes on where the last minor collection left off.
     if (!kMajor) std::swap(tracers_[0].old, region.promotion);
@@ -112,18 +112,16 @@ class CycleOf final : public Cycle {
       ClearFlag(object, header::kRemembered);
       tracer.ScanOld(object);
     });
-    slots.ForEach([&](uintptr_t slot) {
-      tracer.ScanOldSlot(region_.LargeObjectAt(slot), Slot(slot));
-    });
+    slots.ForEach(
+        [&](uintptr_t slot) { tracer.ScanOldSlot(region_.LargeObjectAt(slot), Slot(slot)); });
     set.carded.ForEach([&](BlockIndex block) {
       auto& cards = *static_cast<CardTable*>(space.info(block).cards);
       const uintptr_t object = space.AddressOf(block);
       const uintptr_t first = object + kHeaderSize;
       // The object may have shrunk since its cards were made.
-      const uintptr_t end =
-          object + ObjectSize(region_.heap.types.OfHeader(
-                                  HeaderOf(object).load(std::memory_order_relaxed)),  // stopped
-                              object);
+      const uintptr_t end = object + ObjectSize(region_.heap.types.OfHeader(HeaderOf(object).load(
+                                                    std::memory_order_relaxed)),  // stopped
+                                                object);
       for (uint64_t i = 0; i < cards.count; ++i) {
         if (cards.card(i) == 0) continue;
         cards.card(i) = 0;

@@ -39,9 +39,12 @@ std::unique_ptr<Cycle> Cycle::Create(RegionState& region, bool major, int worker
   if (encoding == PlainPointers::kEncoding) {
     return CreateCycle<PlainPointers>(region, major, workers, scan_all_old);
   }
-  if (encoding == LowTagOne::kEncoding) return CreateCycle<LowTagOne>(region, major, workers, scan_all_old);
-  if (encoding == NanBoxing::kEncoding) return CreateCycle<NanBoxing>(region, major, workers, scan_all_old);
-  if (encoding == HeaderBefore::kEncoding) return CreateCycle<HeaderBefore>(region, major, workers, scan_all_old);
+  if (encoding == LowTagOne::kEncoding)
+    return CreateCycle<LowTagOne>(region, major, workers, scan_all_old);
+  if (encoding == NanBoxing::kEncoding)
+    return CreateCycle<NanBoxing>(region, major, workers, scan_all_old);
+  if (encoding == HeaderBefore::kEncoding)
+    return CreateCycle<HeaderBefore>(region, major, workers, scan_all_old);
   return CreateCycle<RuntimeEncoding>(region, major, workers, scan_all_old);
 }
 

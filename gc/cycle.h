@@ -32,8 +32,7 @@ class Cycle {
 /// The instantiations for one encoding; each lies in a file of its own, so that they compile side
 /// by side.
 template <typename E>
-std::unique_ptr<Cycle> CreateCycle(RegionState& region, bool major, int workers,
-                                   bool scan_all_old);
+std::unique_ptr<Cycle> CreateCycle(RegionState& region, bool major, int workers, bool scan_all_old);
 
 }  // namespace Atoll
 

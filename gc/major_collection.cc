@@ -69,10 +69,10 @@ void MajorCollection::ChooseCandidates() {
     const size_t mine = region_.BytesUsed();
     room = std::min(room, (limit > mine ? limit - mine : 0) / kLineSize);
   }
-  size_t budget_lines = plan_.compact
-                            ? room
-                            : std::min(room, region_.own->old.block_count() * kLinesPerBlock /
-                                                 kEvacuationShare);
+  size_t budget_lines =
+      plan_.compact
+          ? room
+          : std::min(room, region_.own->old.block_count() * kLinesPerBlock / kEvacuationShare);
   region_.own->old.ForEach(space, [&](BlockIndex block) {
     BlockInfo& info = space.info(block);
     if ((info.flags & (block_flags::kPinned | block_flags::kNonMoving)) != 0) return;

@@ -104,8 +104,8 @@ class WorkSharing {
   int joined_ = 0;
   int idle_ = 0;
   bool done_ = false;
-  std::atomic<int> idle_hint_{0};   // idle_, for those who do not hold the mutex
-  std::atomic<int> available_{0};   // segments in list_; the same
+  std::atomic<int> idle_hint_{0};  // idle_, for those who do not hold the mutex
+  std::atomic<int> available_{0};  // segments in list_; the same
 };
 
 }  // namespace Atoll

@@ -18,9 +18,8 @@ void MinorCollection::Prepare() {
     const bool promoted = stays || plan_.promote_all || info.age != 0;
     space.set_tag(block, young | (stays ? 0 : tag::kMove) | (promoted ? tag::kTrace : 0));
   });
-  own.young_large.ForEach(space, [&](BlockIndex block) {
-    space.set_tag(block, young | tag::kTrace);
-  });
+  own.young_large.ForEach(space,
+                          [&](BlockIndex block) { space.set_tag(block, young | tag::kTrace); });
   cycle_ = Cycle::Create(region_, /*major=*/false, plan_.workers);
 }
 

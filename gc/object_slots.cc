@@ -5,8 +5,7 @@
 namespace Atoll {
 namespace {
 
-void VisitBitmap(const std::vector<uint64_t>& bitmap, uintptr_t start,
-                 FunctionRef<void(Slot)> fn) {
+void VisitBitmap(const std::vector<uint64_t>& bitmap, uintptr_t start, FunctionRef<void(Slot)> fn) {
   for (size_t i = 0; i < bitmap.size() * 64; ++i) {
     if ((bitmap[i / 64] >> (i % 64) & 1) != 0) fn(Slot(start + i * sizeof(Word)));
   }
@@ -38,8 +37,8 @@ void ForEachSlotOf(const HeapState& heap, uintptr_t object, FunctionRef<void(Slo
       return;
     case Layout::kStructArray:
       for (size_t i = 0; i < LengthOf(type, object); ++i) {
-        VisitBitmap(type.details->element_bitmap,
-                    object + type.fixed_size + i * type.element_size, fn);
+        VisitBitmap(type.details->element_bitmap, object + type.fixed_size + i * type.element_size,
+                    fn);
       }
       return;
     case Layout::kEphemeron:

@@ -49,8 +49,8 @@ MinorCollection::Plan PlanMinor(const RegionState& region) {
 void AfterMinor(RegionState& region, const MinorCollection& minor, uint64_t nanos) {
   const TraceCounters& counters = minor.counters();
   const size_t survived = counters.survivor_bytes + counters.old_bytes;
-  const double survival =
-      static_cast<double>(survived) / static_cast<double>(std::max<size_t>(minor.young_bytes_before(), 1));
+  const double survival = static_cast<double>(survived) /
+                          static_cast<double>(std::max<size_t>(minor.young_bytes_before(), 1));
   region.predicted_survival = Smooth(region.predicted_survival, std::min(survival, 1.0));
 
   const HeapOptions& options = region.heap.options;

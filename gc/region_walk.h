@@ -27,6 +27,7 @@ void ForEachObject(const HeapState& heap, BlockIndex block, Fn fn) {
       return;
     }
     case Space::kLarge:
+    case Space::kShared:
       fn(start);
       return;
     case Space::kNew:

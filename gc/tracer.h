@@ -253,8 +253,8 @@ class Tracer final : public RootVisitor, public SlotVisitor {
 
   uintptr_t Move(uintptr_t object, uint32_t object_tag) {
     // Acquire: a forwarding address of another thread's comes with the copy it made.
-    Word header_word = HeaderOf(object).load(kParallel ? std::memory_order_acquire
-                                                       : std::memory_order_relaxed);
+    Word header_word =
+        HeaderOf(object).load(kParallel ? std::memory_order_acquire : std::memory_order_relaxed);
     if ((header_word & header::kForwarded) != 0) return header_word & ~Word{header::kForwarded};
     if ((header_word & header::kKept) != 0) return object;
     const Type& type = TypeOfHeader(header_word);
@@ -408,7 +408,9 @@ class Tracer final : public RootVisitor, public SlotVisitor {
 
   // A survivor is at most kLargeObjectThreshold long: one piece. It needs no remembering.
   void ScanYoung(uintptr_t object, const Type& type) {
-    ForEachSlot(object, type, 0, SIZE_MAX, [this](Slot slot) { Visit(slot); });
+    ForEachSlot(
+        object, type, 0,
+        SIZE_MAX, [this](Slot slot) __attribute__((always_inline)) { Visit(slot); });
   }
 
   // One piece of an object; pushes the next piece if there is one.
@@ -429,14 +431,19 @@ class Tracer final : public RootVisitor, public SlotVisitor {
   // Elements [first, first + count), and with first == 0 the fixed part; remembers what it must.
   void ScanFrom(uintptr_t object, const Type& type, size_t first, size_t count) {
     if constexpr (kMajor) {
-      ForEachSlot(object, type, first, count, [this](Slot slot) { Visit(slot); });
+      ForEachSlot(
+          object, type, first,
+          count, [this](Slot slot) __attribute__((always_inline)) { Visit(slot); });
     } else if ((LoadFlags(object) & header::kLarge) != 0) {
-      ForEachSlot(object, type, first, count, [this, object](Slot slot) {
-        if (Visit(slot)) RememberSlot(object, slot);
-      });
+      ForEachSlot(
+          object, type, first, count, [ this, object ](Slot slot) __attribute__((always_inline)) {
+            if (Visit(slot)) RememberSlot(object, slot);
+          });
     } else {
       bool young = false;
-      ForEachSlot(object, type, first, count, [this, &young](Slot slot) { young |= Visit(slot); });
+      ForEachSlot(
+          object, type, first, count,
+          [ this, &young ](Slot slot) __attribute__((always_inline)) { young |= Visit(slot); });
       if (young) RememberObject(object);
     }
   }

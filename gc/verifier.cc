@@ -101,13 +101,11 @@ class RegionVerifier {
       }
     };
     region_.ForEachPart([&](Part& part) {
-      part.young.ForEach(space_, [&](BlockIndex block) {
-        check(block, part, true, Space::kNew, Space::kNew);
-      });
+      part.young.ForEach(
+          space_, [&](BlockIndex block) { check(block, part, true, Space::kNew, Space::kNew); });
       for (BlockList* list : {&part.old, &part.recyclable}) {
-        list->ForEach(space_, [&](BlockIndex block) {
-          check(block, part, false, Space::kOld, Space::kOld);
-        });
+        list->ForEach(
+            space_, [&](BlockIndex block) { check(block, part, false, Space::kOld, Space::kOld); });
       }
       part.young_large.ForEach(space_, [&](BlockIndex block) {
         check(block, part, true, Space::kLarge, Space::kLarge);
@@ -142,7 +140,8 @@ class RegionVerifier {
       const Type& type = heap_.types.OfHeader(header_word);
       if (ObjectSize(type, object) > end - object) {
         return Violated("I6: the " + Describe(object) + " of " +
-                        std::to_string(ObjectSize(type, object)) + " bytes reaches beyond its block");
+                        std::to_string(ObjectSize(type, object)) +
+                        " bytes reaches beyond its block");
       }
       return Status::Ok();
     };
@@ -195,8 +194,8 @@ class RegionVerifier {
     if (info.space == Space::kNew) {
       const auto found = young_starts_.find(block);
       const size_t granule = (object - space_.AddressOf(block)) / kGranule;
-      const bool starts = found != young_starts_.end() &&
-                          (found->second[granule / 64] >> (granule % 64) & 1) != 0;
+      const bool starts =
+          found != young_starts_.end() && (found->second[granule / 64] >> (granule % 64) & 1) != 0;
       return starts ? "" : "where no object starts (I1)";
     }
     if (info.space == Space::kLarge) {
@@ -223,8 +222,8 @@ class RegionVerifier {
     for (Mutator* mutator : region_.mutators) {
       size_t i = 0;
       mutator->record().ForEachHandle([&](Slot slot) {
-        fn(slot.Load().word, "handle " + std::to_string(i++) + " of mutator \"" +
-                                 mutator->name() + "\"");
+        fn(slot.Load().word,
+           "handle " + std::to_string(i++) + " of mutator \"" + mutator->name() + "\"");
       });
     }
     if (region_.options.client != nullptr) {
@@ -234,7 +233,8 @@ class RegionVerifier {
         fn(roots.words[i], "root " + std::to_string(i) + " of the client");
       }
     }
-    region_.persistents->ForEach(false, [&](Slot slot) { fn(slot.Load().word, "a persistent handle"); });
+    region_.persistents->ForEach(false,
+                                 [&](Slot slot) { fn(slot.Load().word, "a persistent handle"); });
     region_.persistents->ForEach(true, [&](Slot slot) { fn(slot.Load().word, "a weak handle"); });
     for (const Word word : region_.guarded) fn(word, "a guarded object");
   }
@@ -360,7 +360,7 @@ Status VerifyBlocks(HeapState& heap) {
     }
   });
   if (!status.ok()) return status;
-  size_t owned = heap.program.block_count();
+  size_t owned = heap.program.block_count() + heap.shared.block_count();
   for (RegionState* region : heap.regions) owned += region->blocks.load();
   if (free_blocks + owned != heap.pool.mapped_blocks()) {
     return Violated("I4: heap \"" + heap.options.name + "\" has mapped " +
@@ -374,7 +374,8 @@ Status VerifyBlocks(HeapState& heap) {
         const Word word = slot.Load().word;
         if (!status.ok() || !heap.options.encoding.IsRef(word)) return;
         const uintptr_t target = heap.options.encoding.Decode(word);
-        if (!space.Contains(target) || (space.tag(space.BlockOf(target)) & tag::kShared) != 0) return;
+        if (!space.Contains(target) || (space.tag(space.BlockOf(target)) & tag::kShared) != 0)
+          return;
         status = Violated("I2: slot +" + std::to_string(slot.address() - object) +
                           " of the Program object \"" +
                           heap.types.OfHeader(HeaderOf(object).load()).name() + "\" at " +

@@ -37,9 +37,7 @@ class WeakProcessing {
   static constexpr int kRoundsBeforeIndex = 2;
 
   static Slot KeyOf(uintptr_t ephemeron) { return Slot(ephemeron + kHeaderSize); }
-  static Slot ValueOf(uintptr_t ephemeron) {
-    return Slot(ephemeron + kHeaderSize + sizeof(Word));
-  }
+  static Slot ValueOf(uintptr_t ephemeron) { return Slot(ephemeron + kHeaderSize + sizeof(Word)); }
 
   void Reach(uintptr_t ephemeron) {
     tracer_.Visit(KeyOf(ephemeron));

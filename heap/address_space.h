@@ -54,7 +54,8 @@ class AddressSpace {
     const uintptr_t granule = (object - base_) / kGranule;
     // Relaxed: mark bits carry no other data.
     return (std::atomic_ref<uint64_t>(marks_[granule / 64]).load(std::memory_order_relaxed) >>
-            (granule % 64)) & 1;
+            (granule % 64)) &
+           1;
   }
 
   /// `count` adjacent chunks, committed and zero, or 0. The first block of the first is returned.

@@ -74,8 +74,7 @@ ObjectPtr Mutator::AllocateSlow(const Type& type, size_t size, CollectMode mode)
   if (size != type.fixed_size) {
     last_error_ = {StatusCode::kInvalidArgument,
                    "an object of type \"" + type.name() + "\" was to be allocated with " +
-                       std::to_string(size) + " bytes, but has " +
-                       std::to_string(type.fixed_size) +
+                       std::to_string(size) + " bytes, but has " + std::to_string(type.fixed_size) +
                        (type.has_elements() ? " and elements; use AllocateArray" : "")};
     return {};
   }
@@ -126,7 +125,7 @@ ObjectPtr Mutator::AllocateBytes(const Type& type, size_t size, size_t length, C
       ++region.slow_allocations % stress.collect_every == 0) {
     region.heap.collector->CollectForAllocation(*this, Collector::Urgency::kNurseryFull);
   }
-  const uintptr_t object = type.flags.non_moving        ? TakeNonMoving(size, mode)
+  const uintptr_t object = type.flags.non_moving          ? TakeNonMoving(size, mode)
                            : size > kLargeObjectThreshold ? TakeLarge(size, mode)
                                                           : TakeBytes(size, mode);
   if (object == 0) {
@@ -136,13 +135,13 @@ ObjectPtr Mutator::AllocateBytes(const Type& type, size_t size, size_t length, C
     last_error_ = {
         StatusCode::kResourceExhausted,
         "no " + std::to_string(size) + " bytes for an object of type \"" + type.name() + "\": " +
-            (by_region ? "region \"" + region.options.name + "\" uses " +
-                             std::to_string(region.BytesUsed()) + " bytes of its limit of " +
-                             std::to_string(limit)
-                       : "heap \"" + region.heap.options.name + "\" uses " +
-                             std::to_string(region.heap.pool.used_bytes()) +
-                             " bytes of its limit of " +
-                             std::to_string(region.heap.options.limit_bytes)) +
+            (by_region
+                 ? "region \"" + region.options.name + "\" uses " +
+                       std::to_string(region.BytesUsed()) + " bytes of its limit of " +
+                       std::to_string(limit)
+                 : "heap \"" + region.heap.options.name + "\" uses " +
+                       std::to_string(region.heap.pool.used_bytes()) + " bytes of its limit of " +
+                       std::to_string(region.heap.options.limit_bytes)) +
             (mode == kNeverCollect ? " and its reserve, and may not collect here"
                                    : " after collecting") +
             "; drop objects, or raise the limit"};
@@ -166,7 +165,8 @@ uintptr_t Mutator::TakeBytes(size_t size, CollectMode mode) {
     if (record.buffer_end - top_ >= size && record.buffer_block != kNoBlock) {
       const size_t have = limit_ - top_;
       if (have < size) {
-        const size_t ahead = std::min(std::max(kZeroAhead, size - have), record.buffer_end - limit_);
+        const size_t ahead =
+            std::min(std::max(kZeroAhead, size - have), record.buffer_end - limit_);
         std::memset(reinterpret_cast<void*>(limit_), 0, ahead);
         limit_ += ahead;
       }
@@ -215,9 +215,9 @@ uintptr_t Mutator::TakeLarge(size_t size, CollectMode mode) {
       platform::MutexLock lock(region.allocation_mutex);
       const bool nursery_full = region.young_large_bytes != 0 &&
                                 region.young_large_bytes + size > LargeNurseryBytes(region);
-      const bool old_full = region.old_limit_bytes != 0 &&
-                            region.OldBytes() + region.young_large_bytes + size >
-                                region.old_limit_bytes;
+      const bool old_full =
+          region.old_limit_bytes != 0 &&
+          region.OldBytes() + region.young_large_bytes + size > region.old_limit_bytes;
       wants_collection = nursery_full || old_full;
     }
     if (wants_collection) {

@@ -31,22 +31,22 @@ using BlockIndex = uint32_t;
 inline constexpr BlockIndex kNoBlock = 0;
 
 namespace block_flags {
-inline constexpr uint8_t kPinned = 1;      ///< holds pinned objects: nothing in it moves
-inline constexpr uint8_t kHasKept = 2;     ///< collections only: holds objects that stayed
-inline constexpr uint8_t kCandidate = 4;   ///< major collections only: chosen for evacuation
-inline constexpr uint8_t kNonMoving = 8;   ///< for objects of types that never move
+inline constexpr uint8_t kPinned = 1;     ///< holds pinned objects: nothing in it moves
+inline constexpr uint8_t kHasKept = 2;    ///< collections only: holds objects that stayed
+inline constexpr uint8_t kCandidate = 4;  ///< major collections only: chosen for evacuation
+inline constexpr uint8_t kNonMoving = 8;  ///< for objects of types that never move
 }  // namespace block_flags
 
 struct BlockInfo {
-  BlockIndex next;        ///< in the BlockList that the block is in; kLargeTail: the first block
-  uint32_t run_blocks;    ///< kLarge: blocks of the object; else 1
-  uint32_t top;           ///< kNew, kProgram: bytes that are parsable from the start
-  uint16_t free_lines;    ///< kOld: at the last sweep, less those allocated into since
+  BlockIndex next;      ///< in the BlockList that the block is in; kLargeTail: the first block
+  uint32_t run_blocks;  ///< kLarge: blocks of the object; else 1
+  uint32_t top;         ///< kNew, kProgram: bytes that are parsable from the start
+  uint16_t free_lines;  ///< kOld: at the last sweep, less those allocated into since
   Space space;
-  uint8_t age;            ///< kNew, kLarge: minor collections that the block's objects survived
+  uint8_t age;  ///< kNew, kLarge: minor collections that the block's objects survived
   uint8_t flags;
   uint8_t unused[7];
-  void* cards;            ///< kLarge: card bytes of a reference array, from the group allocator
+  void* cards;  ///< kLarge: card bytes of a reference array, from the group allocator
 };
 static_assert(sizeof(BlockInfo) == 32);
 

@@ -17,8 +17,8 @@ class Collector {
 
   /// How hard an allocation has tried already.
   enum class Urgency : uint8_t {
-    kNurseryFull,   ///< collect as pacing says
-    kMemoryShort,   ///< memory was refused: a major collection at least
+    kNurseryFull,  ///< collect as pacing says
+    kMemoryShort,  ///< memory was refused: a major collection at least
   };
   /// Collects the mutator's region, its other mutators stopped. May find that another mutator has
   /// just done so, or that a NoCollectScope forbids it: the caller looks again at what is free.

@@ -15,7 +15,9 @@ Heap::~Heap() {
               state_->options.name.c_str(), (*state_->regions.begin())->options.name.c_str());
 }
 
-Result<const Type*> Heap::RegisterType(const TypeInfo& info) { return state_->types.Register(info); }
+Result<const Type*> Heap::RegisterType(const TypeInfo& info) {
+  return state_->types.Register(info);
+}
 
 Result<std::unique_ptr<Region>> Heap::CreateRegion(RegionOptions options) {
   auto region_state = std::make_unique<RegionState>(*state_, std::move(options));

@@ -47,6 +47,9 @@ struct HeapState {
   mutable platform::Mutex regions_mutex;
   std::set<RegionState*> regions;  // guarded by regions_mutex; also of regions without mutators
 
+  mutable platform::Mutex shared_mutex;
+  BlockList shared;  // the Shared space: heads of large objects; guarded by shared_mutex
+
   mutable platform::Mutex stats_mutex;  // guards the three histograms and the sums below
   Histogram minor_pauses;
   Histogram major_pauses;

@@ -23,8 +23,8 @@ CardTable* CardsOf(RegionState& region, RememberedSet& set, uintptr_t object) {
   const Type& type = region.heap.types.OfHeader(HeaderOf(object).load(std::memory_order_relaxed));
   const uint64_t words = (ObjectSize(type, object) - kHeaderSize) / sizeof(Word);
   const uint64_t count = words / kSlotsPerCard + 1;
-  auto* table = static_cast<CardTable*>(
-      region.heap.allocator.AllocateZeroed(CardTable::BytesFor(count)));
+  auto* table =
+      static_cast<CardTable*>(region.heap.allocator.AllocateZeroed(CardTable::BytesFor(count)));
   if (table == nullptr) return nullptr;
   table->count = count;
   if (!set.carded.TryPush(block)) {

@@ -13,8 +13,7 @@ struct RegionState;
 /// `set` holds many, by dirtying its card (tested before it is marked, so that mutators that store
 /// side by side do not fight for the cache line). Called by mutators of the region, and by its
 /// collectors while it is stopped.
-void RememberSlotOfLarge(RegionState& region, RememberedSet& set, uintptr_t object,
-                         uintptr_t slot);
+void RememberSlotOfLarge(RegionState& region, RememberedSet& set, uintptr_t object, uintptr_t slot);
 
 }  // namespace Atoll
 

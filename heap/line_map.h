@@ -23,7 +23,8 @@ class LineMap {
       for (size_t i = 0; i < 16; ++i) {  // a mark word holds the starts of four lines
         const uint64_t four = marks[word * 16 + i];
         if (four == 0) continue;
-        const uint64_t lines = ((four & 0xFFFF) != 0 ? 1 : 0) | ((four >> 16 & 0xFFFF) != 0 ? 2 : 0) |
+        const uint64_t lines = ((four & 0xFFFF) != 0 ? 1 : 0) |
+                               ((four >> 16 & 0xFFFF) != 0 ? 2 : 0) |
                                ((four >> 32 & 0xFFFF) != 0 ? 4 : 0) | (four >> 48 != 0 ? 8 : 0);
         used |= lines << (i * 4);
       }

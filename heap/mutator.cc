@@ -5,8 +5,8 @@
 
 #include "atoll/handles.h"
 #include "heap/heap_state.h"
-#include "heap/mutator_record.h"
 #include "heap/large_objects.h"
+#include "heap/mutator_record.h"
 #include "heap/object_model.h"
 #include "heap/region_state.h"
 
@@ -31,16 +31,17 @@ Mutator::Mutator(Region& region, std::string name)
 Mutator::~Mutator() {
   if (manager() != nullptr) {
     if (record_->has_open_handles() || no_collect_depth_ != 0) {
-      region_->state().heap.Report(
-          Violation::Kind::kHandlesAtExit,
-          "mutator \"" + name() +
-              "\" is destroyed while a HandleScope or NoCollectScope is open; its handles are "
-              "dropped. End the scopes first, and call Detach to be told");
+      region_->state().heap.Report(Violation::Kind::kHandlesAtExit,
+                                   "mutator \"" + name() +
+                                       "\" is destroyed while a HandleScope, StackRef or "
+                                       "NoCollectScope is open; its handles are "
+                                       "dropped. End the scopes first, and call Detach to be told");
       while (record_->handles->previous != nullptr) {
         record_->handles = std::move(record_->handles->previous);
       }
       handle_next_ = record_->handles->words;
       handle_limit_ = handle_next_ + MutatorRecord::kHandlesPerSegment;
+      stack_refs_ = nullptr;
       no_collect_depth_ = 0;
     }
     // Refused only for open scopes, which are closed now, or on a wrong thread, which is fatal.
@@ -53,13 +54,15 @@ Mutator::~Mutator() {
 Status Mutator::Detach() {
   if (record_->has_open_handles() || no_collect_depth_ != 0) {
     return {StatusCode::kFailedPrecondition,
-            "mutator \"" + name() + "\" cannot detach while a HandleScope or NoCollectScope of it "
-            "is open; end the scopes first"};
+            "mutator \"" + name() +
+                "\" cannot detach while a HandleScope, StackRef or NoCollectScope "
+                "of it is open; end the scopes first"};
   }
   if (manager() == nullptr || (state() != MutatorState::kNative && Current() != this)) {
-    return {StatusCode::kFailedPrecondition,
-            "mutator \"" + name() + "\" cannot detach: it is " +
-                (manager() == nullptr ? "not attached" : "running on another thread; detach there")};
+    return {
+        StatusCode::kFailedPrecondition,
+        "mutator \"" + name() + "\" cannot detach: it is " +
+            (manager() == nullptr ? "not attached" : "running on another thread; detach there")};
   }
   RegionState& region = region_->state();
   if (state() == MutatorState::kManaged) EnterNative();
@@ -128,10 +131,9 @@ size_t Mutator::LengthOf(ObjectPtr object) const {
 
 Status Mutator::ChangeType(ObjectPtr object, const Type& type) {
   const Type& old_type = TypeOf(object);
-  const bool same_shape = old_type.fixed_size == type.fixed_size &&
-                          old_type.element_size == type.element_size &&
-                          old_type.length_offset == type.length_offset &&
-                          old_type.length_width == type.length_width;
+  const bool same_shape =
+      old_type.fixed_size == type.fixed_size && old_type.element_size == type.element_size &&
+      old_type.length_offset == type.length_offset && old_type.length_width == type.length_width;
   if (!same_shape) {
     return {StatusCode::kInvalidArgument,
             "an object of type \"" + old_type.name() + "\" cannot become a \"" + type.name() +
@@ -144,8 +146,7 @@ Status Mutator::ChangeType(ObjectPtr object, const Type& type) {
   constexpr uint32_t kIdMask = header::kMaxTypeId << header::kTypeShift;
   uint32_t old_half = half.load(std::memory_order_relaxed);  // relaxed: see IdentityHash
   while (!half.compare_exchange_weak(
-      old_half,
-      (old_half & ~kIdMask) | (static_cast<uint32_t>(type.header_word) & kIdMask))) {
+      old_half, (old_half & ~kIdMask) | (static_cast<uint32_t>(type.header_word) & kIdMask))) {
   }
   return Status::Ok();
 }
@@ -154,8 +155,8 @@ Status Mutator::ShrinkInPlace(ObjectPtr object, size_t length) {
   const Type& type = TypeOf(object);
   if (!type.has_elements() || length > Atoll::LengthOf(type, object.address())) {
     return {StatusCode::kInvalidArgument,
-            "an object of type \"" + type.name() + "\" cannot shrink to " +
-                std::to_string(length) + " elements: it has " +
+            "an object of type \"" + type.name() + "\" cannot shrink to " + std::to_string(length) +
+                " elements: it has " +
                 std::to_string(type.has_elements() ? Atoll::LengthOf(type, object.address()) : 0)};
   }
   const size_t old_size = ObjectSize(type, object.address());
@@ -206,9 +207,8 @@ Status Mutator::AddFinalizer(ObjectPtr object, FinalizerKind kind, FinalizerFn f
     return {StatusCode::kInvalidArgument, "a finalizer needs a function; only guardians have none"};
   }
   if ((TagOf(object.address()) & tag::kShared) != 0) {
-    return {StatusCode::kInvalidArgument,
-            "an object of type \"" + TypeOf(object).name() +
-                "\" is shared; finalizers are for private objects"};
+    return {StatusCode::kInvalidArgument, "an object of type \"" + TypeOf(object).name() +
+                                              "\" is shared; finalizers are for private objects"};
   }
   RegionState& region = region_->state();
   {
@@ -290,8 +290,9 @@ Status Mutator::Collect(Collection kind) {
   CheckManaged("Collect");
   if (no_collect_depth_ != 0) {
     return {StatusCode::kFailedPrecondition,
-            "mutator \"" + name() + "\" asks for a collection inside its own NoCollectScope; end "
-            "the scope first"};
+            "mutator \"" + name() +
+                "\" asks for a collection inside its own NoCollectScope; end "
+                "the scope first"};
   }
   return region_->state().heap.collector->Collect(*this, kind);
 }
@@ -319,7 +320,8 @@ void Mutator::ShrinkHandles(Word* limit) {
 void MutatorRecord::RetireBuffer() {
   if (buffer_block != kNoBlock) {
     const AddressSpace& space = *mutator.region_->state().heap.space;
-    space.info(buffer_block).top = static_cast<uint32_t>(mutator.top_ - space.AddressOf(buffer_block));
+    space.info(buffer_block).top =
+        static_cast<uint32_t>(mutator.top_ - space.AddressOf(buffer_block));
   }
   buffer_block = kNoBlock;
   mutator.top_ = mutator.limit_ = buffer_end = 0;

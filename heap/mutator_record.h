@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "atoll/handles.h"
 #include "atoll/mutator.h"
 #include "heap/part.h"
 #include "heap/remembered_set.h"
@@ -38,7 +39,7 @@ struct MutatorRecord {
   void UseYoungTag(uint32_t tag) { mutator.young_tag_ = tag; }
   bool in_no_collect_scope() const { return mutator.no_collect_depth_ != 0; }
   bool has_open_handles() const {
-    return handles != nullptr &&
+    return mutator.stack_refs_ != nullptr ||
            (mutator.handle_next_ != handles->words || handles->previous != nullptr);
   }
   uintptr_t top() const { return mutator.top_; }
@@ -47,6 +48,9 @@ struct MutatorRecord {
   /// Calls fn(Slot) for each handle in use.
   template <typename Fn>
   void ForEachHandle(Fn fn) {
+    for (StackRef* ref = mutator.stack_refs_; ref != nullptr; ref = ref->previous_) {
+      fn(Slot(&ref->word_));
+    }
     Word* end = mutator.handle_next_;
     for (HandleSegment* segment = handles.get(); segment != nullptr;
          segment = segment->previous.get()) {
@@ -58,9 +62,9 @@ struct MutatorRecord {
   Mutator& mutator;
   std::unique_ptr<HandleSegment> handles;  ///< the newest segment
   BlockIndex buffer_block = kNoBlock;
-  uintptr_t buffer_end = 0;                ///< of the block; [limit, buffer_end) is not zeroed yet
+  uintptr_t buffer_end = 0;  ///< of the block; [limit, buffer_end) is not zeroed yet
   RememberedSet remembered;
-  std::vector<Finalizer> due_finalizers;   ///< thread-affine, their objects dead
+  std::vector<Finalizer> due_finalizers;  ///< thread-affine, their objects dead
 };
 
 }  // namespace Atoll

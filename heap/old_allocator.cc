@@ -36,8 +36,8 @@ uintptr_t OldAllocator::AllocateSmallSlow(RegionState& region, size_t size, Sour
   const AddressSpace& space = *region.heap.space;
   if (block_ == kNoBlock || !NextHole(space)) {
     platform::MutexLock lock(region.allocation_mutex);
-    BlockIndex next = source == Source::kHolesAndFresh ? region.own->recyclable.Pop(space)
-                                                       : kNoBlock;
+    BlockIndex next =
+        source == Source::kHolesAndFresh ? region.own->recyclable.Pop(space) : kNoBlock;
     if (next == kNoBlock) next = FreshBlock(region, source);
     if (next == kNoBlock) return 0;
     if (block_ != kNoBlock) region.own->old.Push(space, block_);  // full

@@ -21,7 +21,7 @@ class OldAllocator {
   /// What blocks are taken from.
   enum class Source : uint8_t {
     kHolesAndFresh,
-    kFresh,   ///< while a major marks: holes are not known
+    kFresh,      ///< while a major marks: holes are not known
     kNonMoving,  ///< blocks flagged kNonMoving, for objects that never move
   };
 
@@ -34,8 +34,10 @@ class OldAllocator {
   }
   /// Takes back the last allocation.
   void Undo(uintptr_t at, size_t size) {
-    if (cursor_ == at + size) cursor_ = at;
-    else if (overflow_cursor_ == at + size) overflow_cursor_ = at;
+    if (cursor_ == at + size)
+      cursor_ = at;
+    else if (overflow_cursor_ == at + size)
+      overflow_cursor_ = at;
   }
   /// Files the blocks at hand in the region's own part: until then they are in no list. Locks.
   void Retire(RegionState& region);

@@ -20,8 +20,7 @@ uintptr_t ProgramSpace::Allocate(size_t size) {
   platform::MutexLock lock(mutex_);
   BlockIndex block = blocks_.head();
   const size_t room =
-      block == kNoBlock ? 0
-                        : space_.info(block).run_blocks * kBlockSize - space_.info(block).top;
+      block == kNoBlock ? 0 : space_.info(block).run_blocks * kBlockSize - space_.info(block).top;
   if (room < size) {
     const size_t run = (size + kBlockSize - 1) / kBlockSize;
     block = pool_.Take(run, BlockPool::Allowance::kLimit);

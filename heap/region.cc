@@ -52,8 +52,9 @@ Result<std::unique_ptr<Mutator>> Region::AttachMutator(std::string name) {
   platform::MutexLock allocation(region.allocation_mutex);
   if (region.OwnPart() == nullptr) {
     return Status(StatusCode::kResourceExhausted,
-                  "region \"" + region.options.name + "\": all part ids of the process are in use; "
-                  "destroy regions, or let receivers collect what they adopted");
+                  "region \"" + region.options.name +
+                      "\": all part ids of the process are in use; "
+                      "destroy regions, or let receivers collect what they adopted");
   }
   std::unique_ptr<Mutator> mutator(new Mutator(*this, std::move(name)));
   if (Status status = region.heap.safepoints.Attach(mutator.get()); !status.ok()) return status;
@@ -138,9 +139,7 @@ Persistent::Persistent(Region& region, Ref value) : Persistent(region, value, fa
 Persistent::Persistent(Region& region, Ref value, bool weak)
     : table_(region.state().persistents), index_(table_->Add(value, weak)) {}
 
-Ref Persistent::Get() const {
-  return table_ == nullptr ? Ref{} : Ref{table_->at(index_).word};
-}
+Ref Persistent::Get() const { return table_ == nullptr ? Ref{} : Ref{table_->at(index_).word}; }
 
 void Persistent::Set(Ref value) {
   if (table_ != nullptr) table_->at(index_).word = value.word;

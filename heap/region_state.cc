@@ -92,8 +92,8 @@ void RegionState::FileOldBlock(BlockIndex block) {
   const AddressSpace& space = *heap.space;
   BlockInfo& info = space.info(block);
   info.free_lines = static_cast<uint16_t>(kLinesPerBlock - LineMap::Of(space, block).CountUsed());
-  const bool holes = info.free_lines >= kRecyclableLines &&
-                     (info.flags & block_flags::kNonMoving) == 0;
+  const bool holes =
+      info.free_lines >= kRecyclableLines && (info.flags & block_flags::kNonMoving) == 0;
   (holes ? own->recyclable : own->old).Push(space, block);
 }
 

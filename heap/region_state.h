@@ -114,7 +114,7 @@ struct RegionState {
 
   RegionStats stats;
   uint64_t promoted_reported = 0;  // of stats.promoted_bytes, in the heap's sum
-  uint64_t slow_allocations = 0;  // for StressOptions::collect_every
+  uint64_t slow_allocations = 0;   // for StressOptions::collect_every
 };
 
 }  // namespace Atoll

@@ -32,9 +32,7 @@ struct RememberedSet {
   explicit RememberedSet(GroupAllocator& allocator)
       : objects(allocator), slots(allocator), carded(allocator) {}
 
-  bool empty() const {
-    return objects.empty() && slots.empty() && carded.empty() && !overflowed;
-  }
+  bool empty() const { return objects.empty() && slots.empty() && carded.empty() && !overflowed; }
   void Splice(RememberedSet& other) {
     objects.Splice(other.objects);
     slots.Splice(other.slots);

@@ -138,7 +138,8 @@ class SegmentedVector {
   GroupAllocator* allocator_;
   Segment* head_ = nullptr;
   Segment* tail_ = nullptr;
-  Segment* spare_ = nullptr;  // one kept, so that a sequence at a border does not allocate each time
+  Segment* spare_ =
+      nullptr;  // one kept, so that a sequence at a border does not allocate each time
   size_t size_ = 0;
 };
 

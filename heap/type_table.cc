@@ -61,14 +61,17 @@ Status CheckShape(const TypeInfo& info) {
   const bool elements = info.element_size != 0;
   switch (info.layout) {
     case Layout::kLeaf:
-      if (!info.ref_offsets.empty()) return Bad(info, "a leaf has no references, ref_offsets must be empty");
+      if (!info.ref_offsets.empty())
+        return Bad(info, "a leaf has no references, ref_offsets must be empty");
       break;
     case Layout::kFixed:
-      if (elements) return Bad(info, "layout kFixed has no elements; kRefArray and kStructArray have");
+      if (elements)
+        return Bad(info, "layout kFixed has no elements; kRefArray and kStructArray have");
       break;
     case Layout::kRefArray:
       if (info.element_size != sizeof(Word)) {
-        return Bad(info, "element_size of a kRefArray is 8, not " + std::to_string(info.element_size));
+        return Bad(info,
+                   "element_size of a kRefArray is 8, not " + std::to_string(info.element_size));
       }
       break;
     case Layout::kStructArray:

@@ -3,9 +3,10 @@
 #include "safepoint/safepoint_manager_impl.h"
 
 /// A handshake is a request in the target's queue, which two may take up, whoever comes first to it
-/// under the lock: the target, at a poll or on its way back to managed state; or the requester, when
-/// it finds the target stopped and held by nobody else (then it *claims* it: a hold of its own, and a
-/// flag that keeps others from taking the target for stopped until the function has returned).
+/// under the lock: the target, at a poll or on its way back to managed state; or the requester,
+/// when it finds the target stopped and held by nobody else (then it *claims* it: a hold of its
+/// own, and a flag that keeps others from taking the target for stopped until the function has
+/// returned).
 
 namespace Atoll {
 

@@ -83,7 +83,8 @@ void* Reserve(size_t bytes, size_t alignment) {
   const uintptr_t aligned = (start + alignment - 1) & ~(static_cast<uintptr_t>(alignment) - 1);
   if (aligned > start) munmap(mapped, aligned - start);
   const uintptr_t end = start + bytes + slack;
-  if (end > aligned + bytes) munmap(reinterpret_cast<void*>(aligned + bytes), end - aligned - bytes);
+  if (end > aligned + bytes)
+    munmap(reinterpret_cast<void*>(aligned + bytes), end - aligned - bytes);
   void* result = reinterpret_cast<void*>(aligned);
   // The heap would swamp a core dump; ignored where the kernel does not know it.
   madvise(result, bytes, MADV_DONTDUMP);

@@ -79,8 +79,8 @@ int ProcessorCount() {
 }
 
 size_t MemoryLimitBytes() {
-  size_t limit = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) *
-                 static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  size_t limit =
+      static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
   // Lines "number:controllers:group"; version 2 has number 0 and no controllers.
   const std::string groups = ReadSmallFile("/proc/self/cgroup");
   size_t start = 0;

@@ -89,8 +89,8 @@ void SafepointManager::StopMutators(std::span<MutatorThread* const> set, const c
   std::vector<MutatorThread*> targets;
   targets.reserve(set.size());
   for (MutatorThread* mutator : set) {
-    ATOLL_CHECK(mutator->manager() == this, "%s is to be stopped by a manager it is not attached to",
-                mutator->name().c_str());
+    ATOLL_CHECK(mutator->manager() == this,
+                "%s is to be stopped by a manager it is not attached to", mutator->name().c_str());
     if (mutator != self) targets.push_back(mutator);
   }
 

@@ -35,8 +35,8 @@ uint32_t SafepointManager::Impl::OwnHolds(const SafepointManager* manager,
     if (frame->manager != manager) continue;
     if (frame->kind == Frame::kGroup && target.held_by_group_) ++holds;
     if (frame->kind != Frame::kSet) continue;
-    holds += static_cast<uint32_t>(
-        std::count(frame->targets.begin(), frame->targets.end(), &target));
+    holds +=
+        static_cast<uint32_t>(std::count(frame->targets.begin(), frame->targets.end(), &target));
   }
   return holds;
 }
@@ -238,7 +238,6 @@ void SafepointManager::Impl::Answer(MutatorThread& mutator) {
     }
   }
   platform::MutexLock lock(mutex);
-  if (stop) WakeWaitersFor(mutator);
   ArriveIfHeld(mutator);
   BecomeManaged(mutator);
   RunHandshakes(mutator);

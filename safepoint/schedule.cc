@@ -204,12 +204,11 @@ class Engine {
     if (yielding_ && runnable.size() > 1) std::erase(runnable, self);
     // A timeout may come at any moment; it must come when nothing else can happen.
     if (!timed.empty() && (runnable.empty() || random_.Below(16) == 0)) {
-      Child* child = runnable.empty()
-                         ? *std::min_element(timed.begin(), timed.end(),
-                                             [](const Child* a, const Child* b) {
-                                               return a->deadline < b->deadline;
-                                             })
-                         : timed[random_.Below(timed.size())];
+      Child* child = runnable.empty() ? *std::min_element(timed.begin(), timed.end(),
+                                                          [](const Child* a, const Child* b) {
+                                                            return a->deadline < b->deadline;
+                                                          })
+                                      : timed[random_.Below(timed.size())];
       now_ = std::max(now_, child->deadline);
       child->status = ThreadStatus::kRunnable;
       child->timed_out = true;
@@ -226,12 +225,12 @@ class Engine {
     outcome_.finished = false;
     outcome_.report = why;
     for (auto& child : children_) {
-      const char* status = child->status == ThreadStatus::kRunnable   ? "can run"
-                           : child->status == ThreadStatus::kBlocked  ? "blocked"
-                           : child->status == ThreadStatus::kTimed    ? "waits for time"
-                                                                      : "has ended";
-      outcome_.report += "\n  thread " + std::to_string(child->index) + " " + status + ", last at: " +
-                         child->last_point;
+      const char* status = child->status == ThreadStatus::kRunnable  ? "can run"
+                           : child->status == ThreadStatus::kBlocked ? "blocked"
+                           : child->status == ThreadStatus::kTimed   ? "waits for time"
+                                                                     : "has ended";
+      outcome_.report += "\n  thread " + std::to_string(child->index) + " " + status +
+                         ", last at: " + child->last_point;
     }
     done_.release();
   }
@@ -250,9 +249,7 @@ class Engine {
 
 namespace platform::schedule {
 
-bool Active() {
-  return any_engine.load(std::memory_order_relaxed) && current_child != nullptr;
-}
+bool Active() { return any_engine.load(std::memory_order_relaxed) && current_child != nullptr; }
 
 void Point(const char* name) {
   if (Active()) current_child->engine->Point(current_child, name, false);

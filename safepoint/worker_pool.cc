@@ -32,8 +32,7 @@ struct WorkerPool::Impl {
   }
 };
 
-WorkerPool::WorkerPool(int max_workers)
-    : max_workers_(std::max(1, max_workers)), impl_(new Impl) {}
+WorkerPool::WorkerPool(int max_workers) : max_workers_(std::max(1, max_workers)), impl_(new Impl) {}
 
 #else
 
@@ -81,7 +80,7 @@ struct WorkerPool::Impl {
   const int concurrency;
   std::unique_ptr<tbb::global_control> more;
   platform::Mutex mutex;
-  std::vector<std::unique_ptr<tbb::task_arena>> idle;
+  std::vector<std::unique_ptr<tbb::task_arena> > idle;
 };
 
 WorkerPool::WorkerPool(int max_workers)

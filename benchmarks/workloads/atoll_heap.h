@@ -44,37 +44,6 @@ inline void OrExit(const Atoll::Status& status) {
   std::exit(1);
 }
 
-/// The roots of one mutator, as the frames of compiled code hold them: a stack of words, shown to
-/// the collector as it lies.
-struct RootStack {
-  static constexpr size_t kSize = 4096;
-  Atoll::Word* top = words;
-  Atoll::Word words[kSize];
-};
-
-/// A region's client that shows the root stacks of its mutators.
-class RootStacks final : public Atoll::RegionClient {
- public:
-  void Add(RootStack* stack) {
-    const std::lock_guard lock(mutex_);
-    stacks_.push_back(stack);
-  }
-  void Remove(RootStack* stack) {
-    const std::lock_guard lock(mutex_);
-    std::erase(stacks_, stack);
-  }
-  void VisitRoots(Atoll::RootVisitor& visitor) override {
-    const std::lock_guard lock(mutex_);
-    for (RootStack* stack : stacks_) {
-      visitor.VisitRange(Atoll::Slot(stack->words), static_cast<size_t>(stack->top - stack->words));
-    }
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<RootStack*> stacks_;
-};
-
 /// One Atoll heap with the types of the workloads; every AtollHeap::Owner made from it is a mutator
 /// with a region of its own, or, where `one_region` is asked for, a mutator of the one region.
 class AtollWorld {
@@ -97,7 +66,7 @@ class AtollWorld {
         table_type_(OrExit(heap_->RegisterType(Atoll::DescribeRefArray("Table")))),
         doubles_type_(OrExit(heap_->RegisterType(Atoll::DescribeDataArray<double>("Doubles")))) {
     if (options.one_region) {
-      shared_ = OrExit(heap_->CreateRegion({.name = "shared", .client = &shared_stacks_}));
+      shared_ = OrExit(heap_->CreateRegion({.name = "shared"}));
     }
   }
 
@@ -107,19 +76,17 @@ class AtollWorld {
   const Atoll::Type& doubles_type() const { return *doubles_type_; }
   /// Null unless all mutators share one.
   Atoll::Region* shared_region() { return shared_.get(); }
-  RootStacks& shared_stacks() { return shared_stacks_; }
 
  private:
   std::unique_ptr<Atoll::Heap> heap_;
   const Atoll::Type* node_type_;
   const Atoll::Type* table_type_;
   const Atoll::Type* doubles_type_;
-  RootStacks shared_stacks_;
   std::unique_ptr<Atoll::Region> shared_;
 };
 
 /// The heap type of the workloads (see trees.h) on Atoll: one pointer to the mutator and what goes
-/// with it. Roots lie on its RootStack.
+/// with it.
 class AtollHeap {
  public:
   using World = AtollWorld;
@@ -131,32 +98,14 @@ class AtollHeap {
 
   class Owner;
 
-  class Scope {
-   public:
-    explicit Scope(AtollHeap heap) : stack_(heap.context_->roots), top_(stack_.top) {}
-    ~Scope() { stack_.top = top_; }
-    Scope(const Scope&) = delete;
-    Scope& operator=(const Scope&) = delete;
-
-   private:
-    RootStack& stack_;
-    Atoll::Word* const top_;
+  struct Scope {
+    explicit Scope(AtollHeap) {}
   };
   template <typename T>
-  class Root {
+  class Root : public Atoll::StackLocal<T> {
    public:
-    ATOLL_ALWAYS_INLINE Root(AtollHeap heap, T* object) : word_(heap.context_->roots.top) {
-      ATOLL_DCHECK(word_ < heap.context_->roots.words + RootStack::kSize, "too many roots");
-      Set(object);
-      heap.context_->roots.top = word_ + 1;
-    }
-    Root(const Root&) = delete;
-    Root& operator=(const Root&) = delete;
-    T* get() const { return reinterpret_cast<T*>(*word_); }
-    void Set(T* object) const { *word_ = reinterpret_cast<Atoll::Word>(object); }
-
-   private:
-    Atoll::Word* const word_;
+    ATOLL_ALWAYS_INLINE Root(AtollHeap heap, T* object)
+        : Atoll::StackLocal<T>(heap.mutator(), object) {}
   };
   struct Away {
     explicit Away(AtollHeap heap) : scope(heap.mutator()) {}
@@ -212,7 +161,6 @@ class AtollHeap {
     const Atoll::Type* node_type;
     const Atoll::Type* table_type;
     const Atoll::Type* doubles_type;
-    RootStack roots;
   };
 
   explicit AtollHeap(Context* context) : context_(context) {}
@@ -234,12 +182,10 @@ class AtollHeap {
 class AtollHeap::Owner {
  public:
   explicit Owner(World& world)
-      : context_{nullptr, &world.node_type(), &world.table_type(), &world.doubles_type(), {}},
-        stacks_(world.shared_region() == nullptr ? own_stacks_ : world.shared_stacks()) {
-    stacks_.Add(&context_.roots);
+      : context_{nullptr, &world.node_type(), &world.table_type(), &world.doubles_type()} {
     Atoll::Region* region = world.shared_region();
     if (region == nullptr) {
-      own_region_ = OrExit(world.heap().CreateRegion({.name = "mutator", .client = &own_stacks_}));
+      own_region_ = OrExit(world.heap().CreateRegion({.name = "mutator"}));
       region = own_region_.get();
     }
     mutator_ = OrExit(region->AttachMutator("mutator"));
@@ -248,7 +194,6 @@ class AtollHeap::Owner {
   }
   ~Owner() {
     OrExit(mutator_->Detach());
-    stacks_.Remove(&context_.roots);
   }
   Owner(const Owner&) = delete;
   Owner& operator=(const Owner&) = delete;
@@ -257,8 +202,6 @@ class AtollHeap::Owner {
 
  private:
   Context context_;
-  RootStacks own_stacks_;
-  RootStacks& stacks_;
   std::unique_ptr<Atoll::Region> own_region_;
   std::unique_ptr<Atoll::Mutator> mutator_;
 };

@@ -70,8 +70,9 @@ void Populate(H heap, int depth, typename H::Node* node) {
 template <typename H>
 int64_t CountWithoutPoll(const typename H::Node* node) {
   const int64_t value = H::Value(node);
-  if (H::Left(node) == nullptr) return value;
-  return value + CountWithoutPoll<H>(H::Left(node)) + CountWithoutPoll<H>(H::Right(node));
+  const typename H::Node* left = H::Left(node);
+  if (left == nullptr) return value;
+  return value + CountWithoutPoll<H>(left) + CountWithoutPoll<H>(H::Right(node));
 }
 
 /// The sum over a tree of this depth. A heap with polls gets one every 1,000 nodes or so, as

@@ -97,16 +97,16 @@ void ShowLimit(World& world) {
         "after the list has died there is memory again");
 }
 
-std::atomic<int> finalized{0};
-
 void ShowFinalizers(Mutator& mutator, const World& world) {
+  std::atomic<int> finalized{0};
   {
     const Atoll::HandleScope scope(mutator);
     Local<Node> owner(mutator, Atoll::New<Node>(mutator, *world.node_type));
     Check(OwnBuffer(mutator, owner.get(), 1'000).ok(), "a native finalizer");
     Check(mutator
               .AddFinalizer(
-                  owner->ptr(), Atoll::FinalizerKind::kNative, [](void*) { ++finalized; }, nullptr)
+                  owner->ptr(), Atoll::FinalizerKind::kNative,
+                  [](void* data) { ++*static_cast<std::atomic<int>*>(data); }, &finalized)
               .ok(),
           "a second one");
     Local<Node> guarded(mutator, Atoll::New<Node>(mutator, *world.node_type));

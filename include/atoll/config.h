@@ -73,14 +73,14 @@ namespace Atoll {
 }  // namespace Atoll
 
 /// Always on: aborts with the printf-style message when `condition` does not hold.
-#define ATOLL_CHECK(condition, ...)                               \
-  do {                                                            \
+#define ATOLL_CHECK(condition, ...)                                \
+  do {                                                             \
     if (ATOLL_UNLIKELY(!(condition))) ::Atoll::Fatal(__VA_ARGS__); \
   } while (false)
 
 /// As ATOLL_CHECK, in builds with ATOLL_CHECKS; else compiled and never run.
-#define ATOLL_DCHECK(condition, ...)                                                     \
-  do {                                                                                   \
+#define ATOLL_DCHECK(condition, ...)                                                    \
+  do {                                                                                  \
     if (ATOLL_CHECKS != 0 && ATOLL_UNLIKELY(!(condition))) ::Atoll::Fatal(__VA_ARGS__); \
   } while (false)
 

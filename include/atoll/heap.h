@@ -67,12 +67,12 @@ class RegionClient {
 /// What an embedder did that would break an invariant, if it had not been refused.
 struct Violation {
   enum class Kind : uint8_t {
-    kStoreIntoShared,          ///< a store into an object of the Shared space
-    kPrivateIntoProgram,       ///< a private value into a Program object
-    kNotManaged,               ///< a call outside managed state
-    kForeignRoot,              ///< a root that refers outside the heap's objects or into another region
-    kMissingBarrier,           ///< a reference from old to young that no remembered set knows
-    kHandlesAtExit,            ///< a mutator destroyed while a HandleScope is open
+    kStoreIntoShared,     ///< a store into an object of the Shared space
+    kPrivateIntoProgram,  ///< a private value into a Program object
+    kNotManaged,          ///< a call outside managed state
+    kForeignRoot,         ///< a root that refers outside the heap's objects or into another region
+    kMissingBarrier,      ///< a reference from old to young that no remembered set knows
+    kHandlesAtExit,       ///< a mutator destroyed while a HandleScope is open
   };
   Kind kind;
   std::string message;  ///< names the thing, the cause and the way out
@@ -83,11 +83,11 @@ using ViolationHandler = void (*)(const Violation& violation, void* data);
 /// Knobs for testing an embedder and the collectors themselves; each can be set by the environment
 /// variable named, which wins over the option. All off by default.
 struct StressOptions {
-  uint64_t collect_every = 0;    ///< ATOLL_STRESS_EVERY=n: collect at every n-th slow allocation
-  bool every_allocation = false; ///< ATOLL_STRESS_ALLOC=1: all allocations take the slow path
-  bool move_everything = false;  ///< ATOLL_STRESS_MOVE=1: majors evacuate every block they can
-  bool poison = false;           ///< ATOLL_STRESS_POISON=1: overwrite memory that is given up
-  bool verify = false;           ///< ATOLL_VERIFY=1: verify before and after each collection
+  uint64_t collect_every = 0;     ///< ATOLL_STRESS_EVERY=n: collect at every n-th slow allocation
+  bool every_allocation = false;  ///< ATOLL_STRESS_ALLOC=1: all allocations take the slow path
+  bool move_everything = false;   ///< ATOLL_STRESS_MOVE=1: majors evacuate every block they can
+  bool poison = false;            ///< ATOLL_STRESS_POISON=1: overwrite memory that is given up
+  bool verify = false;            ///< ATOLL_VERIFY=1: verify before and after each collection
 };
 
 /// Options of a heap. Sizes are bytes.
@@ -100,7 +100,8 @@ struct HeapOptions {
   /// Limit on all memory mapped for objects, and external bytes. 0: three quarters of what the
   /// machine or the cgroup has.
   size_t limit_bytes = 0;
-  /// The nursery of a region: where it starts, and what it may grow to. 0: half the L2 cache; 64 MiB.
+  /// The nursery of a region: where it starts, and what it may grow to. 0: half the L2 cache; 64
+  /// MiB.
   size_t nursery_bytes = 0;
   size_t max_nursery_bytes = 0;
   /// What a minor collection should stay under: bounds the nursery by predicted survivors.

@@ -19,13 +19,14 @@ namespace Atoll {
 
 class Region;
 class RootVisitor;
+class StackRef;
 struct MutatorRecord;
 
 /// What ends with an object, see Mutator::AddFinalizer.
 enum class FinalizerKind : uint8_t {
-  kNative,         ///< runs when the object dies or its region is freed, on any thread
-  kGuardian,       ///< the dead object is handed back once, by Region::NextGuarded
-  kThreadAffine,   ///< runs on the mutator's own thread, at a poll or when it detaches
+  kNative,        ///< runs when the object dies or its region is freed, on any thread
+  kGuardian,      ///< the dead object is handed back once, by Region::NextGuarded
+  kThreadAffine,  ///< runs on the mutator's own thread, at a poll or when it detaches
 };
 
 /// Runs without the object, which is gone; `data` is what was registered. May be called while a
@@ -115,7 +116,8 @@ class Mutator final : public MutatorThread {
   /// Until as many Unpins: the object is alive and does not move. O(log pins).
   Status Pin(ObjectPtr object);
   Status Unpin(ObjectPtr object);
-  /// When `object` dies: see FinalizerKind. `external_bytes` count for pacing and limits until then.
+  /// When `object` dies: see FinalizerKind. `external_bytes` count for pacing and limits until
+  /// then.
   Status AddFinalizer(ObjectPtr object, FinalizerKind kind, FinalizerFn fn, void* data,
                       size_t external_bytes = 0);
   /// Native memory that lives and dies with this region's objects; may be negative.
@@ -169,6 +171,7 @@ class Mutator final : public MutatorThread {
   friend class HandleScope;
   friend class NoCollectScope;
   friend class LocalRef;
+  friend class StackRef;
   friend class Region;
   friend struct MutatorRecord;
   friend struct JitDescriptor;
@@ -200,6 +203,7 @@ class Mutator final : public MutatorThread {
   // Handles: [.., handle_next_) of the current segment are in use.
   Word* handle_next_ = nullptr;
   Word* handle_limit_ = nullptr;
+  StackRef* stack_refs_ = nullptr;  // the newest
   RefEncoding encoding_;
   Region* region_;
   MutatorRecord* record_;

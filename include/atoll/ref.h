@@ -102,8 +102,7 @@ using PlainPointers = StaticEncoding<7, 0, ~Word{0}, 0>;
 /// Low bit 1 marks a reference; words with low bit 0 (small integers) are immediates.
 using LowTagOne = StaticEncoding<1, 1, ~Word{7}, 0>;
 /// The top 16 bits 0xFFFC mark a reference; all other words are doubles or other immediates.
-using NanBoxing =
-    StaticEncoding<0xFFFF000000000007u, 0xFFFC000000000000u, 0x0000FFFFFFFFFFF8u, 0>;
+using NanBoxing = StaticEncoding<0xFFFF000000000007u, 0xFFFC000000000000u, 0x0000FFFFFFFFFFF8u, 0>;
 /// References point 8 bytes behind the header, which so lies before the embedder's own object.
 using HeaderBefore = StaticEncoding<7, 0, ~Word{0}, 8>;
 /// Any other encoding, its masks read from memory.

@@ -129,8 +129,8 @@ class MutatorThread {
   /// From managed to native, on the own thread: from here others may collect, and move what this
   /// mutator's roots refer to. A store, and a load to see whether somebody waits for just this.
   ATOLL_ALWAYS_INLINE void EnterNative() {
-    ATOLL_DCHECK(state() == MutatorState::kManaged, "%s enters native state while %s", name_.c_str(),
-                 ToString(state()));
+    ATOLL_DCHECK(state() == MutatorState::kManaged, "%s enters native state while %s",
+                 name_.c_str(), ToString(state()));
     // Release: whoever finds this mutator stopped sees what it wrote before.
     state_.store(MutatorState::kNative, std::memory_order_release);
     ATOLL_SCHEDULE_POINT("enter native: state stored");
@@ -146,7 +146,8 @@ class MutatorThread {
   ATOLL_ALWAYS_INLINE void LeaveNative() {
     ATOLL_DCHECK(state() == MutatorState::kNative, "%s leaves native state while %s", name_.c_str(),
                  ToString(state()));
-    ATOLL_DCHECK(manager() != nullptr, "%s leaves native state, but is not attached", name_.c_str());
+    ATOLL_DCHECK(manager() != nullptr, "%s leaves native state, but is not attached",
+                 name_.c_str());
     current_ = this;
     // Relaxed: ordered before the load by the fence; publishes nothing.
     state_.store(MutatorState::kManaged, std::memory_order_relaxed);
@@ -206,8 +207,9 @@ class MutatorThread {
   // The stop protocol above. Written by the own thread only, except that the manager's requesters
   // are their own threads too.
   std::atomic<MutatorState> state_{MutatorState::kNative};
-  // Written by Attach and Detach, under the manager's lock; which manager a mutator belongs to is for
-  // its users to know, so a reader that races sees one or the other. Relaxed: publishes nothing.
+  // Written by Attach and Detach, under the manager's lock; which manager a mutator belongs to is
+  // for its users to know, so a reader that races sees one or the other. Relaxed: publishes
+  // nothing.
   std::atomic<SafepointManager*> manager_{nullptr};
   // A statistic; written under the manager's lock.
   std::atomic<uint64_t> stops_asked_{0};

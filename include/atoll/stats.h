@@ -25,10 +25,10 @@ struct RegionStats {
   uint64_t minors = 0;
   uint64_t majors = 0;
   uint64_t adoptions = 0;
-  uint64_t promoted_bytes = 0;    ///< by minors, since the region began
-  uint64_t survived_bytes = 0;    ///< copied within the young generation, since the region began
-  uint64_t live_bytes = 0;        ///< found by the last major collection
-  uint64_t block_bytes = 0;       ///< blocks the region owns now
+  uint64_t promoted_bytes = 0;  ///< by minors, since the region began
+  uint64_t survived_bytes = 0;  ///< copied within the young generation, since the region began
+  uint64_t live_bytes = 0;      ///< found by the last major collection
+  uint64_t block_bytes = 0;     ///< blocks the region owns now
   uint64_t external_bytes = 0;
   uint64_t nursery_bytes = 0;     ///< the size the next minor collection is at
   uint64_t old_limit_bytes = 0;   ///< the size of Old and Large the next major collection is at

@@ -13,11 +13,11 @@ namespace Atoll {
 /// the code is for programs.
 enum class StatusCode : uint8_t {
   kOk,
-  kInvalidArgument,    ///< the caller's argument can never be right (a bad type, a misfit size)
-  kFailedPrecondition, ///< the argument is fine, the state is not (wrong thread, wrong level)
-  kResourceExhausted,  ///< a limit, the reservation or the operating system refused memory
-  kInvariantViolated,  ///< the verifier found a broken invariant
-  kUnsupported,        ///< not on this platform or in this build
+  kInvalidArgument,     ///< the caller's argument can never be right (a bad type, a misfit size)
+  kFailedPrecondition,  ///< the argument is fine, the state is not (wrong thread, wrong level)
+  kResourceExhausted,   ///< a limit, the reservation or the operating system refused memory
+  kInvariantViolated,   ///< the verifier found a broken invariant
+  kUnsupported,         ///< not on this platform or in this build
 };
 
 /// The outcome of a call that can be refused. Cheap when ok: no message, no allocation.
@@ -41,8 +41,8 @@ class [[nodiscard]] Status {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::move(value)) {}          // NOLINT(google-explicit-constructor)
-  Result(Status status) : state_(std::move(status)) {}   // NOLINT(google-explicit-constructor)
+  Result(T value) : state_(std::move(value)) {}         // NOLINT(google-explicit-constructor)
+  Result(Status status) : state_(std::move(status)) {}  // NOLINT(google-explicit-constructor)
 
   bool ok() const { return std::holds_alternative<T>(state_); }
   Status status() const { return ok() ? Status() : std::get<Status>(state_); }

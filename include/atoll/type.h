@@ -82,7 +82,7 @@ struct alignas(64) Type {
   uint8_t length_width;
   Layout layout;
   TypeFlags flags;
-  bool has_long_bitmap;        ///< fixed part or element over 64 words: see details
+  bool has_long_bitmap;  ///< fixed part or element over 64 words: see details
   bool has_moved_hook;
   const TypeDetails* details;  ///< what is not needed while tracing: name, long bitmaps, callbacks
 

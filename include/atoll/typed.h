@@ -7,7 +7,8 @@
 //     int64_t value;
 //   };
 //   template <>
-//   struct Atoll::Fields<Node> : Atoll::References<ATOLL_FIELD(Node, left), ATOLL_FIELD(Node, right)> {};
+//   struct Atoll::Fields<Node> : Atoll::References<ATOLL_FIELD(Node, left), ATOLL_FIELD(Node,
+//   right)> {};
 //
 //   const Atoll::Type* type = heap.RegisterType(Atoll::Describe<Node>("Node")).value();
 //   Node* node = Atoll::New<Node>(mutator, *type);

@@ -168,8 +168,8 @@ TEST(Attach, DuringAStopOfTheGroupHoldsTheNewMutatorBack) {
   std::atomic<bool> attached{false};
   std::atomic<bool> managed{false};
   platform::Thread newcomer;
-  const Status status = manager.RunWithMutatorsStopped(
-      SafepointLevel::kGC, "test", [&](const StoppedScope& scope) {
+  const Status status =
+      manager.RunWithMutatorsStopped(SafepointLevel::kGC, "test", [&](const StoppedScope& scope) {
         EXPECT_TRUE(scope.whole_group());
         newcomer = platform::Thread("newcomer", [&] {
           TestMutator mutator("newcomer");

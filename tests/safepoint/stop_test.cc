@@ -73,8 +73,8 @@ TEST(Stop, ANativeRequesterIsManagedInsideFnAndNativeAfter) {
   RunningMutator other(manager, "other");
   {
     NativeScope native(own.mutator());
-    const Status status = manager.RunWithMutatorsStopped(
-        SafepointLevel::kGC, "test", [&](const StoppedScope&) {
+    const Status status =
+        manager.RunWithMutatorsStopped(SafepointLevel::kGC, "test", [&](const StoppedScope&) {
           EXPECT_EQ(own.mutator().state(), MutatorState::kManaged);
           EXPECT_TRUE(StandsStill(other));
         });
@@ -191,8 +191,8 @@ TEST(GroupStop, AHigherLevelInsideALowerOneIsAnErrorThatNamesBoth) {
   SafepointManager manager;
   Status inner;
   bool ran = false;
-  const Status outer = manager.RunWithMutatorsStopped(
-      SafepointLevel::kGC, "outer", [&](const StoppedScope&) {
+  const Status outer =
+      manager.RunWithMutatorsStopped(SafepointLevel::kGC, "outer", [&](const StoppedScope&) {
         inner = manager.RunWithMutatorsStopped(SafepointLevel::kReload, "inner",
                                                [&](const StoppedScope&) { ran = true; });
       });
@@ -203,15 +203,15 @@ TEST(GroupStop, AHigherLevelInsideALowerOneIsAnErrorThatNamesBoth) {
     EXPECT_NE(inner.message().find(part), std::string::npos) << inner.message();
   }
   // Measured against the innermost level, and over when that is over.
-  const Status reload = manager.RunWithMutatorsStopped(
-      SafepointLevel::kReload, "outer", [&](const StoppedScope&) {
+  const Status reload =
+      manager.RunWithMutatorsStopped(SafepointLevel::kReload, "outer", [&](const StoppedScope&) {
         EXPECT_TRUE(manager
-                        .RunWithMutatorsStopped(
-                            SafepointLevel::kGC, "middle",
-                            [&](const StoppedScope&) {
-                              inner = manager.RunWithMutatorsStopped(SafepointLevel::kDeopt, "in",
-                                                                     [](const StoppedScope&) {});
-                            })
+                        .RunWithMutatorsStopped(SafepointLevel::kGC, "middle",
+                                                [&](const StoppedScope&) {
+                                                  inner = manager.RunWithMutatorsStopped(
+                                                      SafepointLevel::kDeopt, "in",
+                                                      [](const StoppedScope&) {});
+                                                })
                         .ok());
         EXPECT_FALSE(inner.ok());
         inner = manager.RunWithMutatorsStopped(SafepointLevel::kDeopt, "in",
@@ -228,11 +228,11 @@ TEST(GroupStop, InsideAStopOfASet) {
   RunningMutator b(manager, "b");
   MutatorThread* const set[] = {&a.mutator()};
   manager.StopMutators(set, "set", [&](const StoppedScope&) {
-    EXPECT_EQ(manager
-                  .RunWithMutatorsStopped(SafepointLevel::kDeopt, "too high",
-                                          [](const StoppedScope&) {})
-                  .code(),
-              StatusCode::kFailedPrecondition);
+    EXPECT_EQ(
+        manager
+            .RunWithMutatorsStopped(SafepointLevel::kDeopt, "too high", [](const StoppedScope&) {})
+            .code(),
+        StatusCode::kFailedPrecondition);
     EXPECT_TRUE(manager
                     .RunWithMutatorsStopped(SafepointLevel::kGC, "group",
                                             [&](const StoppedScope&) {
@@ -252,13 +252,12 @@ TEST(GroupStop, ASetInsideItIsFree) {
   MutatorThread* const set[] = {&a.mutator()};
   bool ran = false;
   EXPECT_TRUE(manager
-                  .RunWithMutatorsStopped(SafepointLevel::kDeopt, "group",
-                                          [&](const StoppedScope&) {
-                                            manager.StopMutators(
-                                                set, "set",
-                                                [&](const StoppedScope&) { ran = true; });
-                                            EXPECT_TRUE(StandsStill(a));
-                                          })
+                  .RunWithMutatorsStopped(
+                      SafepointLevel::kDeopt, "group",
+                      [&](const StoppedScope&) {
+                        manager.StopMutators(set, "set", [&](const StoppedScope&) { ran = true; });
+                        EXPECT_TRUE(StandsStill(a));
+                      })
                   .ok());
   EXPECT_TRUE(ran);
 }
@@ -406,8 +405,8 @@ TEST(Stop, ARequesterOfAnotherManagerIsBlockedInItsOwn) {
   RunningMutator target(theirs, "target");
   std::atomic<bool> done{false};
   platform::Thread stopper;
-  const Status status = theirs.RunWithMutatorsStopped(
-      SafepointLevel::kGC, "test", [&](const StoppedScope&) {
+  const Status status =
+      theirs.RunWithMutatorsStopped(SafepointLevel::kGC, "test", [&](const StoppedScope&) {
         EXPECT_EQ(own.mutator().state(), MutatorState::kBlocked);
         // So that its own group can be stopped meanwhile.
         stopper = platform::Thread("stopper", [&] {

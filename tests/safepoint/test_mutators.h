@@ -37,8 +37,9 @@ void WaitUntil(Condition condition) {
 /// by default it polls.
 class RunningMutator {
  public:
-  RunningMutator(SafepointManager& manager, const std::string& name,
-                 std::function<void(TestMutator&)> step = [](TestMutator& m) { m.Poll(); })
+  RunningMutator(
+      SafepointManager& manager, const std::string& name,
+      std::function<void(TestMutator&)> step = [](TestMutator& m) { m.Poll(); })
       : mutator_(name), step_(std::move(step)) {
     thread_ = platform::Thread(name, [this, &manager] {
       const Status attached = manager.Attach(&mutator_);

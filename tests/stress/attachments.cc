@@ -201,6 +201,8 @@ void Worker::TakeGuarded(World& world) {
   if (random_.OneIn(2)) {
     Root& root = world.roots[random_.Below(static_cast<uint32_t>(world.roots.size()))];
     world.SetRoot(root, Edge(node), setting_.words->Of(node->id, object.address()));
+    world.BringBack(node);
+    world.BringBack(node);
   }
 }
 

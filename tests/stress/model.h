@@ -100,9 +100,10 @@ struct Node {
 
   uint64_t id;
   Kind kind;
-  bool guarded = false;     ///< has a guardian finalizer that has not fired
-  bool known_dead = false;  ///< a weak reference or finalizer told so
-  uint32_t length;          ///< elements
+  bool guarded = false;      ///< has a guardian finalizer that has not fired
+  bool was_guarded = false;  ///< a guardian brought it back: weak references to it may be cleared
+  bool known_dead = false;   ///< a weak reference or finalizer told so
+  uint32_t length;           ///< elements
   uint32_t edge_count;
   uint32_t hash = 0;         ///< the identity hash, once asked for
   uint32_t reached = 0;      ///< the last walk that reached it from a root

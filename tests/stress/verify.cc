@@ -59,8 +59,9 @@ void World::Reach(Walk& walk, Node* node, Word word, const char* from, uint64_t 
     STRESS_CHECK(mutator_->IdentityHash(object) == node->hash, "object %llu: its hash has changed",
                  Id(*node));
   }
-  STRESS_CHECK(node->stays_at == 0 || node->stays_at == address, "object %llu has moved",
-               Id(*node));
+  STRESS_CHECK(node->stays_at == 0 || node->stays_at == address,
+               "%s %llu: object %llu has moved from 0x%zx to 0x%zx", from, from_number, Id(*node),
+               static_cast<size_t>(node->stays_at), static_cast<size_t>(address));
   node->reached = walk.number;
   node->address = address;
   ++walk.reached;
@@ -212,11 +213,15 @@ void World::CheckWeak(Walk& walk, Exactness exactness) {
     const ObjectPtr object(node->address);
     Edge& edge = node->edges()[0];
     Node* target = edge.node();
+    const Word word = SlotOf(object, Kind::kWeak, 0).Load().word;
     if (target == nullptr || target->reached == walk.number) {
-      CheckEdge(walk, *node, object, 0);
+      if (target != nullptr && target->was_guarded && word == 0) {
+        edge = Edge();
+      } else {
+        CheckEdge(walk, *node, object, 0);
+      }
       continue;
     }
-    const Word word = SlotOf(object, Kind::kWeak, 0).Load().word;
     STRESS_CHECK(word == 0 || may_remain(*target),
                  "weak reference %llu still refers to object %llu, which is dead", Id(*node),
                  Id(*target));
@@ -237,6 +242,7 @@ void World::CheckWeak(Walk& walk, Exactness exactness) {
   std::erase_if(weak_persistents, [&](auto& held) {
     const Word word = held.handle.Get().word;
     if (held.node->reached == walk.number) {
+      if (held.node->was_guarded && word == 0) return true;
       STRESS_CHECK(word == setting_.words->Of(held.node->id, held.node->address),
                    "weak persistent of object %llu, which lives: 0x%llx", Id(*held.node),
                    static_cast<unsigned long long>(word));

@@ -54,7 +54,7 @@ void Worker::Run(World& world, uint64_t operations) {
     if (i == operations / 2) {
       Collect(world, Mutator::Collection::kMinor);
       CollectGroup(world);
-      BuildSideWorld(world);
+      BuildSideWorld(world, /*adopt=*/true);
     }
   }
   while (std::unique_ptr<World> side = post_.Receive()) {
@@ -104,7 +104,7 @@ void Worker::OperateRarely(World& world) {
   if (due(rates_.major)) Collect(world, Mutator::Collection::kMajor);
   if (due(rates_.group)) CollectGroup(world);
   if (due(rates_.verify)) Verify(world, Exactness::kLoose);
-  if (depth_ == 0 && due(rates_.side_world)) BuildSideWorld(world);
+  if (depth_ == 0 && due(rates_.side_world)) BuildSideWorld(world, /*adopt=*/false);
   if (due(rates_.refuse_memory)) {
     const auto request = static_cast<platform::faults::Request>(
         random_.OneIn(2) ? platform::faults::Request::kCommit : platform::faults::Request::kRaw);
@@ -149,7 +149,7 @@ void Worker::OnRefused(World& world) {
 }
 
 // Builds a graph in a region of its own, while this worker's mutator is native; then hands it over.
-void Worker::BuildSideWorld(World& world) {
+void Worker::BuildSideWorld(World& world, bool adopt) {
   if (std::unique_ptr<World> received = post_.Receive()) {
     random_.OneIn(4) ? Dispose(std::move(received)) : AdoptInto(world, std::move(received));
   }
@@ -168,7 +168,7 @@ void Worker::BuildSideWorld(World& world) {
   --depth_;
   world.mutator().LeaveNative();
 
-  const uint32_t choice = random_.Below(8);
+  const uint32_t choice = adopt ? 7 : random_.Below(8);
   if (choice == 0) return Dispose(std::move(side));
   if (choice <= 2 && post_.size() < 8) return post_.Send(std::move(side));
   AdoptInto(world, std::move(side));

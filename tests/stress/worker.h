@@ -101,7 +101,7 @@ class Worker {
   // Collections and regions (worker.cc).
   void Collect(World& world, Mutator::Collection kind);
   void CollectGroup(World& world);
-  void BuildSideWorld(World& world);
+  void BuildSideWorld(World& world, bool adopt);
   void AdoptInto(World& world, std::unique_ptr<World> side);
   void Dispose(std::unique_ptr<World> world);
   void Verify(World& world, Exactness exactness);

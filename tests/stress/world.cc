@@ -153,6 +153,19 @@ void World::CheckAllFinalizersFired() {
   finalizers.clear();
 }
 
+void World::BringBack(Node* guarded_object) {
+  std::vector<Node*> pending{guarded_object};
+  while (!pending.empty()) {
+    Node* node = pending.back();
+    pending.pop_back();
+    if (node->was_guarded) continue;
+    node->was_guarded = true;
+    for (uint32_t i = 0; i < node->edge_count; ++i) {
+      if (Node* target = node->edges()[i].node()) pending.push_back(target);
+    }
+  }
+}
+
 void World::Thin(Random& random) {
   for (Root& root : roots) {
     if (random.OneIn(2)) SetRoot(root, Edge(), 0);

@@ -122,6 +122,9 @@ class World {
   void ReleaseHost() { host_.reset(); }
   /// The model's part of the end of a region: every finalizer must have run.
   void CheckAllFinalizersFired();
+  /// A dead guarded object is used again: it and all it reaches are alive, but weak references to
+  /// what had been dead with it were cleared before.
+  void BringBack(Node* guarded_object);
   /// Drops about half of the roots.
   void Thin(Random& random);
 
