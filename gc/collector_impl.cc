@@ -18,7 +18,7 @@ namespace {
 constexpr size_t kParallelMajorBytes = size_t{16} << 20;
 
 int MajorWorkers(const RegionState& region) {
-  return region.OldBytes() >= kParallelMajorBytes ? region.heap.options.workers : 1;
+  return region.OldBytes() >= kParallelMajorBytes ? pacing::FreeWorkers(region) : 1;
 }
 
 }  // namespace

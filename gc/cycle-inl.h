@@ -144,7 +144,13 @@ class CycleOf final : public Cycle {
       // that holds of all.
       const bool reached_only = kMajor || (part == region_.own.get() &&
                                            (region_.heap.space->tag(block) & tag::kYoung) != 0);
-      auto scan = [&](uintptr_t object) { tracer.ScanAgain(object); };
+      // New blocks of adopted parts have no covers; they are parsed from the start.
+      const bool in_old = reached_only || region_.heap.space->info(block).space == Space::kOld;
+      auto scan = [&](uintptr_t object) {
+        // A flag without an entry, whose memory was refused, would keep the object out for good.
+        if (!kMajor && !reached_only) ClearFlag(object, header::kRemembered);
+        tracer.ScanAgain(object, in_old);
+      };
       if (reached_only) {
         ForEachMarked(block, scan);
       } else {
@@ -180,7 +186,7 @@ class CycleOf final : public Cycle {
       ScanAllOld(first);
       for (TracerOf& tracer : tracers_) {
         tracer.survivors.blocks().ForEach(space, [&](BlockIndex block) {
-          ForEachObject(region_.heap, block, [&](uintptr_t object) { first.ScanAgain(object); });
+          ForEachObject(region_.heap, block, [&](uintptr_t object) { first.ScanAgain(object, false); });
         });
       }
       first.DrainOwn();

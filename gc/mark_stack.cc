@@ -69,6 +69,8 @@ bool WorkSharing::GetWork(MarkStack& stack) {
     }
     if (done_ || idle_ == joined_) {
       done_ = true;
+      // From here on nobody takes what is given: single-threaded phases keep their work.
+      idle_hint_.store(0, std::memory_order_relaxed);  // a hint
       changed_.NotifyAll();
       mutex_.Unlock();
       return false;

@@ -18,16 +18,39 @@ constexpr double kMostExtraShare = 0.85;
 // a nanosecond of marking each... larger gives more memory.
 constexpr double kBalance = 60.0;
 
+// The nursery grows above this survival, and shrinks below that.
 constexpr double kGrowAbove = 0.10;
-constexpr double kShrinkBelow = 0.02;
+constexpr double kShrinkBelow = 0.03;
+// Above this predicted survival ageing is a waste: what survives once mostly survives twice.
 constexpr double kPromoteAllAbove = 0.35;
-constexpr double kInPlaceAbove = 0.60;
+constexpr double kInPlaceAbove = 0.50;
+// Predicted survivors that make it worth to wake another thread, which takes about 40 us.
+constexpr size_t kParallelMinorBytes = size_t{4} << 20;
+// What tracing a byte of survivors takes before there is a measurement.
+constexpr double kNanosPerByte = 0.3;
 
 double Smooth(double old_value, double new_value) {
   return old_value == 0 ? new_value : 0.5 * old_value + 0.5 * new_value;
 }
 
 }  // namespace
+
+int FreeWorkers(const RegionState& region) {
+  HeapState& heap = region.heap;
+  // Looking at each costs; with that many, some are running.
+  if (heap.safepoints.mutator_count() > 4 * static_cast<size_t>(heap.options.workers)) return 1;
+  int others = 0;
+  {
+    platform::MutexLock lock(heap.regions_mutex);
+    for (const RegionState* other : heap.regions) {
+      if (other == &region) continue;
+      for (const Mutator* mutator : other->mutators) {
+        others += mutator->state() == MutatorState::kManaged ? 1 : 0;
+      }
+    }
+  }
+  return std::max(1, heap.options.workers - others);
+}
 
 bool MajorIsDue(const RegionState& region) {
   const size_t limit = region.old_limit_bytes != 0 ? region.old_limit_bytes : kLeastExtraBytes;
@@ -41,8 +64,10 @@ MinorCollection::Plan PlanMinor(const RegionState& region) {
   const bool holes = region.own->recyclable.block_count() > region.nursery_blocks / 4;
   plan.in_place = region.predicted_survival > kInPlaceAbove && !holes;
   plan.promote_all |= plan.in_place;
-  const bool worth_helpers = region.mutators.size() > 1 && region.nursery_blocks >= 64;
-  plan.workers = worth_helpers ? region.heap.options.workers : 1;
+  const double survivors = region.predicted_survival *
+                           static_cast<double>(region.eden_blocks * kBlockSize +
+                                               region.survivor_bytes);
+  plan.workers = survivors >= static_cast<double>(kParallelMinorBytes) ? FreeWorkers(region) : 1;
   return plan;
 }
 
@@ -53,18 +78,26 @@ void AfterMinor(RegionState& region, const MinorCollection& minor, uint64_t nano
                           static_cast<double>(std::max<size_t>(minor.young_bytes_before(), 1));
   region.predicted_survival = Smooth(region.predicted_survival, std::min(survival, 1.0));
 
+  if (survived >= kBlockSize) {
+    region.minor_nanos_per_byte =
+        Smooth(region.minor_nanos_per_byte, static_cast<double>(nanos) / static_cast<double>(survived));
+  }
   const HeapOptions& options = region.heap.options;
   const size_t least = options.nursery_bytes / kBlockSize;
-  const size_t most = options.max_nursery_bytes / kBlockSize;
+  size_t most = options.max_nursery_bytes / kBlockSize;
   size_t blocks = region.nursery_blocks;
-  const double predicted_pause = static_cast<double>(nanos) * 2;
-  if (region.predicted_survival > kGrowAbove) {
-    if (predicted_pause < static_cast<double>(options.pause_target_nanos)) blocks *= 2;
-  } else if (region.predicted_survival < kShrinkBelow) {
+  const double predicted = region.predicted_survival;
+  if (predicted > kGrowAbove) {
+    blocks *= 4;
+    const double per_byte =
+        region.minor_nanos_per_byte == 0 ? kNanosPerByte : region.minor_nanos_per_byte;
+    const double pause_bytes =
+        static_cast<double>(options.pause_target_nanos) / (per_byte * predicted);
+    most = std::min(most, static_cast<size_t>(pause_bytes) / kBlockSize);
+  } else if (predicted < kShrinkBelow) {
     blocks -= blocks / 4;
   }
-  if (nanos > options.pause_target_nanos) blocks /= 2;
-  region.nursery_blocks = std::clamp(blocks, least, most);
+  region.nursery_blocks = std::clamp(blocks, least, std::max(least, most));
 }
 
 void AfterMajor(RegionState& region, uint64_t mark_nanos, uint64_t now) {

@@ -11,6 +11,10 @@ namespace Atoll {
 /// When is a region collected, and how? Called with the region stopped.
 namespace pacing {
 
+/// Threads that a collection of this region may use: those of the heap's options, less the mutators
+/// of other regions that run managed code, so that collecting one does not take the others' cores.
+int FreeWorkers(const RegionState& region);
+
 /// True if the next collection of the region should be a major one.
 bool MajorIsDue(const RegionState& region);
 

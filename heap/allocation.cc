@@ -46,7 +46,9 @@ class Attempts {
     asked_client_ = true;
     const size_t limit = region.limit_bytes.load(std::memory_order_relaxed);  // see RegionState
     const size_t effective = limit != 0 ? limit : region.heap.options.limit_bytes;
-    const size_t raised = region.options.client->NearLimit(bytes, effective);
+    const size_t needed = (limit != 0 ? region.BytesUsed() : region.heap.pool.used_bytes()) + bytes;
+    if (needed <= effective) return false;  // it was not this limit that refused
+    const size_t raised = region.options.client->NearLimit(needed, effective);
     if (raised <= effective || limit == 0) return false;
     region.limit_bytes.store(raised, std::memory_order_relaxed);  // see RegionState
     return true;
@@ -70,7 +72,25 @@ BlockPool::Allowance AllowanceFor(bool may_collect) {
 
 }  // namespace
 
+// Zeroes on from limit_, so that [top_, limit_) holds `size` bytes; legal when the buffer does.
+void Mutator::ZeroAhead(size_t size) {
+  const size_t have = limit_ - top_;
+  const size_t ahead = std::min(std::max(kZeroAhead, size - have), buffer_end_ - limit_);
+  std::memset(reinterpret_cast<void*>(limit_), 0, ahead);
+  limit_ += ahead;
+}
+
 ObjectPtr Mutator::AllocateSlow(const Type& type, size_t size, CollectMode mode) {
+  // Most often only the zeroed memory has run out.
+  if (ATOLL_LIKELY(size == type.fixed_size && buffer_end_ - top_ >= size && !stressed_ &&
+                   !type.has_elements() && !type.flags.non_moving &&
+                   state() == MutatorState::kManaged)) {
+    ZeroAhead(size);
+    const uintptr_t object = top_;
+    top_ += size;
+    *reinterpret_cast<Word*>(object) = type.header_word;
+    return ObjectPtr(object);
+  }
   if (size != type.fixed_size) {
     last_error_ = {StatusCode::kInvalidArgument,
                    "an object of type \"" + type.name() + "\" was to be allocated with " +
@@ -162,14 +182,8 @@ uintptr_t Mutator::TakeBytes(size_t size, CollectMode mode) {
   MutatorRecord& record = *record_;
   Attempts attempts(*this, mode == kMayCollect);
   for (;;) {
-    if (record.buffer_end - top_ >= size && record.buffer_block != kNoBlock) {
-      const size_t have = limit_ - top_;
-      if (have < size) {
-        const size_t ahead =
-            std::min(std::max(kZeroAhead, size - have), record.buffer_end - limit_);
-        std::memset(reinterpret_cast<void*>(limit_), 0, ahead);
-        limit_ += ahead;
-      }
+    if (buffer_end_ - top_ >= size) {
+      if (limit_ - top_ < size) ZeroAhead(size);
       const uintptr_t object = top_;
       top_ += size;
       return object;

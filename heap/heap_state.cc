@@ -33,7 +33,7 @@ HeapOptions HeapState::Complete(HeapOptions options) {
   if (options.limit_bytes == 0) options.limit_bytes = platform::MemoryLimitBytes() / 4 * 3;
   if (options.nursery_bytes == 0) options.nursery_bytes = platform::L2CacheBytes() / 2;
   options.nursery_bytes = std::max(options.nursery_bytes, 2 * kBlockSize);
-  if (options.max_nursery_bytes == 0) options.max_nursery_bytes = size_t{64} << 20;
+  if (options.max_nursery_bytes == 0) options.max_nursery_bytes = size_t{128} << 20;
   options.max_nursery_bytes = std::max(options.max_nursery_bytes, options.nursery_bytes);
   if (options.workers <= 0) options.workers = platform::ProcessorCount();
   options.workers = static_cast<int>(FromEnvironment("ATOLL_WORKERS", options.workers));

@@ -22,6 +22,7 @@ Mutator::Mutator(Region& region, std::string name)
   reservation_size_ = heap.space->size();
   types_ = heap.types.types();
   encoding_ = heap.options.encoding;
+  stressed_ = heap.options.stress.every_allocation || heap.options.stress.collect_every != 0;
   young_tag_ = region.state().own->young_tag();
   record_->handles = std::make_unique<MutatorRecord::HandleSegment>();
   handle_next_ = record_->handles->words;
@@ -324,14 +325,14 @@ void MutatorRecord::RetireBuffer() {
         static_cast<uint32_t>(mutator.top_ - space.AddressOf(buffer_block));
   }
   buffer_block = kNoBlock;
-  mutator.top_ = mutator.limit_ = buffer_end = 0;
+  mutator.top_ = mutator.limit_ = mutator.buffer_end_ = 0;
 }
 
 void MutatorRecord::StartBuffer(BlockIndex block) {
   RetireBuffer();
   buffer_block = block;
   mutator.top_ = mutator.limit_ = mutator.region_->state().heap.space->AddressOf(block);
-  buffer_end = mutator.top_ + kBlockSize;
+  mutator.buffer_end_ = mutator.top_ + kBlockSize;
 }
 
 void MutatorRecord::RunDueFinalizers() {

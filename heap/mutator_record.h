@@ -62,7 +62,6 @@ struct MutatorRecord {
   Mutator& mutator;
   std::unique_ptr<HandleSegment> handles;  ///< the newest segment
   BlockIndex buffer_block = kNoBlock;
-  uintptr_t buffer_end = 0;  ///< of the block; [limit, buffer_end) is not zeroed yet
   RememberedSet remembered;
   std::vector<Finalizer> due_finalizers;  ///< thread-affine, their objects dead
 };

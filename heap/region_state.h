@@ -103,6 +103,7 @@ struct RegionState {
   size_t survivor_bytes = 0;  // of young blocks filled by the last minor collection
   size_t young_large_bytes = 0;
   double predicted_survival = 0.1;
+  double minor_nanos_per_byte = 0;  // of survivors
 
   // Pacing of majors: see gc/pacing.h.
   size_t old_used_bytes = 0;   // live after the last major, promoted and adopted since

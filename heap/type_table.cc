@@ -7,6 +7,8 @@ namespace {
 
 constexpr size_t kTableBytes = (size_t{header::kMaxTypeId} + 1) * sizeof(Type);
 constexpr uint32_t kMaxFixedSize = uint32_t{1} << 24;
+// Shorter arrays than this have a size that fits 64 bits and a length that fits 32.
+constexpr uint32_t kInlineLengthEnd = uint32_t{1} << 31;
 
 Status Bad(const TypeInfo& info, const std::string& what) {
   return {StatusCode::kInvalidArgument, "type \"" + info.name + "\": " + what};
@@ -165,6 +167,8 @@ Result<const Type*> TypeTable::Register(const TypeInfo& info) {
   type.flags = info.flags;
   type.has_long_bitmap = details.bitmap.size() > 1 || details.element_bitmap.size() > 1;
   type.has_moved_hook = info.moved != nullptr;
+  type.inline_size = type.has_elements() || info.flags.non_moving ? 0 : info.fixed_size;
+  type.inline_length_end = type.has_elements() && !info.flags.non_moving ? kInlineLengthEnd : 0;
   details_.push_back(std::move(details));
   type.details = &details_.back();
   ++count_;

@@ -8,7 +8,7 @@ int main() {
 
   // [stress]
   Atoll::HeapOptions options;
-  options.stress.collect_every = 100;     // ATOLL_STRESS_EVERY=100
+  options.stress.collect_every = 1000;    // ATOLL_STRESS_EVERY=1000
   options.stress.move_everything = true;  // ATOLL_STRESS_MOVE=1
   options.stress.poison = true;           // ATOLL_STRESS_POISON=1
   options.stress.verify = true;           // ATOLL_VERIFY=1

@@ -89,7 +89,7 @@ std::string FillUp(Mutator& mutator, const Atoll::Type& type) {
 
 void ShowLimit(World& world) {
   Lenient client;
-  Attached attached(world, {.name = "small", .limit_bytes = size_t{8} << 20, .client = &client});
+  Attached attached(world, {.name = "small", .limit_bytes = size_t{4} << 20, .client = &client});
   const std::string message = FillUp(*attached.mutator, *world.node_type);
   Check(client.asked() >= 2 && !message.empty(), "a limit is asked for, then refuses");
   Check(attached.mutator->Collect(Mutator::Collection::kMajor).ok(), "a major collection");

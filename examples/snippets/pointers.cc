@@ -82,8 +82,8 @@ void ShowWeak(Mutator& mutator, const World& world) {
   const HandleScope scope(mutator);
   Local<Node> node(mutator, Atoll::New<Node>(mutator, *world.node_type));
   node->value = 7;
-  Local<Atoll::Object> box(mutator, reinterpret_cast<Atoll::Object*>(
-                                        mutator.Allocate(*world.weak_type).address()));
+  Local<Atoll::Object> box(
+      mutator, reinterpret_cast<Atoll::Object*>(mutator.Allocate(*world.weak_type).address()));
   Atoll::StoreInitial(mutator, box->ptr(), Atoll::Slot(box->ptr().address() + Atoll::kHeaderSize),
                       Atoll::Ref{reinterpret_cast<Atoll::Word>(node.get())});
   Check(ValueOr(mutator, box, 0) == 7, "a weak reference to what is alive");

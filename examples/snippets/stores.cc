@@ -65,9 +65,6 @@ void ShowStores(Mutator& mutator, const World& world) {
   const HandleScope scope(mutator);
   Local<Node> parent(mutator, Atoll::New<Node>(mutator, *world.node_type));
   Check(mutator.Collect(Mutator::Collection::kMajor).ok(), "parent is old now");
-  SetLeft(mutator, parent.get(), Atoll::New<Node>(mutator, *world.node_type) == nullptr
-                                     ? nullptr
-                                     : parent->left.get());
   Node* pair = MakePair(mutator, *world.node_type);
   Check(pair != nullptr && pair->left->right.get() == pair, "a pair");
   SetLeft(mutator, parent.get(), pair);
@@ -80,7 +77,8 @@ void ShowStores(Mutator& mutator, const World& world) {
   Rotate(mutator, frame.get());
   Check(frame->at(2).get() == parent.get() && !frame->at(0), "a frame is rotated");
 
-  Publish(mutator, parent.get(), Atoll::New<Node>(mutator, *world.node_type));
+  Node* message = Atoll::New<Node>(mutator, *world.node_type);
+  Publish(mutator, parent.get(), message);
   Check(Receive(parent.get())->value == 42, "published with its fields");
   Check(DescribeNode().ref_offsets.size() == 2, "both fields are described");
 }

@@ -56,7 +56,7 @@ class Mutator final : public MutatorThread {
   ATOLL_ALWAYS_INLINE ObjectPtr Allocate(const Type& type, size_t size) {
     CheckManaged("Allocate");
     const uintptr_t object = top_;
-    if (ATOLL_UNLIKELY(size != type.fixed_size || limit_ - object < size)) {
+    if (ATOLL_UNLIKELY(size != type.inline_size || limit_ - object < size)) {
       return AllocateSlow(type, size, kMayCollect);
     }
     top_ = object + size;
@@ -69,7 +69,7 @@ class Mutator final : public MutatorThread {
   /// Null and last_error() as for Allocate. Over kLargeObjectThreshold bytes: whole blocks.
   ATOLL_ALWAYS_INLINE ObjectPtr AllocateArray(const Type& type, size_t length) {
     CheckManaged("AllocateArray");
-    if (ATOLL_UNLIKELY(length > kInlineLengthLimit || !type.has_elements())) {
+    if (ATOLL_UNLIKELY(length >= type.inline_length_end)) {
       return AllocateArraySlow(type, length, kMayCollect);
     }
     const size_t size =
@@ -177,13 +177,13 @@ class Mutator final : public MutatorThread {
   friend struct JitDescriptor;
 
   enum CollectMode : uint8_t { kMayCollect, kNeverCollect };
-  static constexpr size_t kInlineLengthLimit = size_t{1} << 31;
 
   Mutator(Region& region, std::string name);
   void OnPoll(uint32_t client_bits) override;
   ObjectPtr AllocateSlow(const Type& type, size_t size, CollectMode mode);
   ObjectPtr AllocateArraySlow(const Type& type, size_t length, CollectMode mode);
   ObjectPtr AllocateBytes(const Type& type, size_t size, size_t length, CollectMode mode);
+  void ZeroAhead(size_t size);
   uintptr_t TakeBytes(size_t size, CollectMode mode);
   uintptr_t TakeLarge(size_t size, CollectMode mode);
   uintptr_t TakeNonMoving(size_t size, CollectMode mode);
@@ -193,10 +193,12 @@ class Mutator final : public MutatorThread {
   // The allocation buffer: [top_, limit_) is zeroed and free.
   uintptr_t top_ = 0;
   uintptr_t limit_ = 0;
+  uintptr_t buffer_end_ = 0;  // [limit_, buffer_end_) is free, but not zeroed yet
   // What the barrier compares with. The table is biased: tags_[address >> kBlockShift].
   const uint32_t* tags_ = nullptr;
   uint32_t young_tag_ = 0;
   uint32_t no_collect_depth_ = 0;
+  bool stressed_ = false;  // a stress knob wants to see each slow allocation
   uintptr_t base_ = 0;
   size_t reservation_size_ = 0;
   const Type* types_ = nullptr;

@@ -85,6 +85,10 @@ struct alignas(64) Type {
   bool has_long_bitmap;  ///< fixed part or element over 64 words: see details
   bool has_moved_hook;
   const TypeDetails* details;  ///< what is not needed while tracing: name, long bitmaps, callbacks
+  /// What the inline allocation takes: fixed_size, or 0 where it must leave the object to the slow
+  /// path (elements; non-moving types).
+  uint32_t inline_size;
+  uint32_t inline_length_end;  ///< the inline allocation takes arrays shorter than this
 
   uint32_t id() const { return static_cast<uint32_t>(header_word >> header::kTypeShift); }
   bool has_elements() const { return element_size != 0; }

@@ -108,6 +108,7 @@ void Worker::UpgradeWeak(World& world) {
                static_cast<unsigned long long>(target->id));
   Root& root = world.roots[random_.Below(static_cast<uint32_t>(world.roots.size()))];
   world.SetRoot(root, edge, ref.word);
+  if (!world.guarded.empty()) world.upgraded.push_back(target);
 }
 
 void Worker::AskHash(World& world) {

@@ -276,6 +276,21 @@ void World::CheckFinalizers(Exactness exactness) {
   });
 }
 
+// A guarded object in the queue keeps alive what it refers to, and a weak reference to some of that
+// may have been read, and led back to it.
+bool World::UpgradesReach(Node* node) {
+  std::unordered_map<Node*, bool> seen;
+  std::vector<Node*> pending = upgraded;
+  while (!pending.empty()) {
+    Node* at = pending.back();
+    pending.pop_back();
+    if (at == nullptr || !seen.emplace(at, true).second) continue;
+    if (at == node) return true;
+    for (uint32_t i = 0; i < at->edge_count; ++i) pending.push_back(at->edges()[i].node());
+  }
+  return false;
+}
+
 size_t World::Verify(Exactness exactness) {
   Walk walk;
   walk.number = ++walk_number_;
@@ -283,8 +298,8 @@ size_t World::Verify(Exactness exactness) {
   if (exactness == Exactness::kExact) guarded_dead = TakeGuarded();
   WalkFromRoots(walk);
   for (Node* node : guarded_dead) {
-    STRESS_CHECK(node->reached != walk.number, "object %llu lives, and was in the guardian queue",
-                 Id(*node));
+    STRESS_CHECK(node->reached != walk.number || UpgradesReach(node),
+                 "object %llu lives, and was in the guardian queue", Id(*node));
   }
   MarkResurrected(walk, guarded_dead);
   if (exactness == Exactness::kExact) {
@@ -297,6 +312,7 @@ size_t World::Verify(Exactness exactness) {
   CheckFinalizers(exactness);
   // What is dead for certain is forgotten; with resurrected objects about, next time.
   if (exactness == Exactness::kExact && guarded_dead.empty()) {
+    upgraded.clear();
     std::erase_if(nodes_,
                   [&](const std::unique_ptr<Node>& node) { return node->reached != walk.number; });
   }

@@ -138,6 +138,8 @@ void World::Adopt(World& source) {
   source.finalizers.clear();
   guarded.insert(source.guarded.begin(), source.guarded.end());
   source.guarded.clear();
+  upgraded.insert(upgraded.end(), source.upgraded.begin(), source.upgraded.end());
+  source.upgraded.clear();
   external_bytes += source.external_bytes;
   source.external_bytes = 0;
   // The walks of the two worlds are numbered apart.

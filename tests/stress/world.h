@@ -135,6 +135,7 @@ class World {
   std::vector<std::pair<Node*, uintptr_t>> pins;
   std::vector<std::pair<Node*, std::unique_ptr<Token>>> finalizers;
   std::unordered_map<uint64_t, Node*> guarded;
+  std::vector<Node*> upgraded;  ///< through weak references, since the last exact walk
   int64_t external_bytes = 0;
 
  private:
@@ -147,6 +148,7 @@ class World {
   void MarkResurrected(Walk& walk, const std::vector<Node*>& guarded_dead);
   void CheckWeak(Walk& walk, Exactness exactness);
   void CheckFinalizers(Exactness exactness);
+  bool UpgradesReach(Node* node);
   std::vector<Node*> TakeGuarded();
 
   const Setting& setting_;
