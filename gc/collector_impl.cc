@@ -76,8 +76,8 @@ void CollectorImpl::CollectStopped(RegionState& region, Kind kind, int workers,
     ++region.stats.majors;
     region.stats.live_bytes = major.counters().old_bytes;
     if (heap_.options.gc_log != nullptr) LogMajor(region, major, now - major_start);
-    heap_.pool.Decay(/*all=*/false);
   }
+  heap_.pool.Decay();
   const uint64_t pause = platform::NowNanos() - start;
   region.stats.collection_nanos += pause;
   ++region.collection_epoch;
@@ -134,7 +134,7 @@ void CollectorImpl::CollectForAllocation(Mutator& mutator, Urgency urgency) {
     if (region.AnyNoCollectScope()) return;
     const bool major = urgency == Urgency::kMemoryShort || pacing::MajorIsDue(region);
     CollectStopped(region, major ? Kind::kMajor : Kind::kMinor, MajorWorkers(region), due);
-    if (urgency == Urgency::kMemoryShort) heap_.pool.Decay(/*all=*/true);
+    if (urgency == Urgency::kMemoryShort) heap_.pool.ReturnFreeChunks();
   });
 }
 

@@ -195,13 +195,24 @@ bool BlockPool::AddExternalBytes(int64_t delta) {
   return FitsLocked(0, Allowance::kLimit);
 }
 
-void BlockPool::Decay(bool all) {
+void BlockPool::Decay() {
   platform::MutexLock lock(mutex_);
   if (whole_.head == nullptr) return;
   const uint64_t now = platform::NowNanos();
+  if (now < next_decay_) return;
+  next_decay_ = now + options_.decay_nanos / 4;
+  if (now >= options_.decay_nanos) ReturnLocked(now - options_.decay_nanos);
+}
+
+void BlockPool::ReturnFreeChunks() {
+  platform::MutexLock lock(mutex_);
+  ReturnLocked(UINT64_MAX);
+}
+
+void BlockPool::ReturnLocked(uint64_t free_since_before) {
   for (Chunk* chunk = whole_.head; chunk != nullptr;) {
     Chunk* next = chunk->next;
-    if (all || now - chunk->free_since >= options_.decay_nanos) {
+    if (chunk->free_since <= free_since_before) {
       whole_.Remove(chunk);
       mapped_blocks_ -= kBlocksPerChunk;
       free_blocks_ -= kBlocksPerChunk;

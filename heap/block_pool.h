@@ -42,8 +42,10 @@ class BlockPool {
   /// External bytes count against the limit. False if they do not fit within it (counted anyway).
   bool AddExternalBytes(int64_t delta);
 
-  /// Gives chunks back that were free for decay_nanos; with `all`, every free chunk.
-  void Decay(bool all);
+  /// Gives chunks back that were free for decay_nanos; looks at most four times in that time.
+  void Decay();
+  /// Gives every free chunk back.
+  void ReturnFreeChunks();
 
   size_t mapped_blocks() const;
   size_t free_blocks() const;
@@ -67,6 +69,7 @@ class BlockPool {
     void Remove(Chunk* chunk);
   };
 
+  void ReturnLocked(uint64_t free_since_before);
   bool FitsLocked(size_t blocks, Allowance allowance) const;
   Chunk* AddChunksLocked(size_t count);
   BlockIndex TakeFromLocked(Chunk* chunk, int at, size_t blocks);
@@ -82,6 +85,7 @@ class BlockPool {
   size_t mapped_blocks_ = 0;
   size_t free_blocks_ = 0;
   int64_t external_bytes_ = 0;
+  uint64_t next_decay_ = 0;  // NowNanos() before which Decay does not look
 };
 
 }  // namespace Atoll

@@ -36,6 +36,7 @@ Region::~Region() {
     region.heap.space->ReturnPartId(part.raw_id);
   });
   region.FreeList(region.spare_young);
+  region.heap.pool.Decay();
   for (const Finalizer& finalizer : finalizers) {
     if (finalizer.fn != nullptr) finalizer.fn(finalizer.data);
   }
