@@ -55,8 +55,9 @@ foreach(layer IN LISTS ATOLL_LAYERS)
   endif()
   file(GLOB headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/${layer}/*.h")
   add_library(atoll_${layer} OBJECT ${sources} ${headers})
-  target_compile_options(atoll_${layer} PRIVATE -fno-exceptions -fno-rtti
-                                                -fno-semantic-interposition)
+  # No exceptions, and no use of RTTI; but type information is emitted, so that embedders who
+  # derive from the library's classes may be built with it.
+  target_compile_options(atoll_${layer} PRIVATE -fno-exceptions -fno-semantic-interposition)
   target_link_libraries(atoll_${layer}
     PUBLIC atoll_config atoll_private_headers
     PRIVATE atoll_warnings ${atoll_dependencies} nlohmann_json::nlohmann_json)

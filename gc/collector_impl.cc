@@ -18,7 +18,9 @@ namespace {
 constexpr size_t kParallelMajorBytes = size_t{16} << 20;
 
 int MajorWorkers(const RegionState& region) {
-  return region.OldBytes() >= kParallelMajorBytes ? pacing::FreeWorkers(region) : 1;
+  const bool parallel =
+      region.OldBytes() >= kParallelMajorBytes || region.heap.options.stress.parallel;
+  return parallel ? pacing::FreeWorkers(region) : 1;
 }
 
 }  // namespace
@@ -31,8 +33,9 @@ void CollectorImpl::VerifyStopped(RegionState& region, const char* when) {
               status.message().c_str());
 }
 
-void CollectorImpl::RunMinor(RegionState& region, Kind kind, std::vector<Finalizer>& due) {
-  MinorCollection::Plan plan = pacing::PlanMinor(region);
+void CollectorImpl::RunMinor(RegionState& region, Kind kind, int group_workers,
+                             std::vector<Finalizer>& due) {
+  MinorCollection::Plan plan = pacing::PlanMinor(region, group_workers);
   plan.promote_all |= kind != Kind::kMinor;
   if (heap_.options.stress.move_everything) plan.in_place = false;
   const uint64_t start = platform::NowNanos();
@@ -55,12 +58,13 @@ void CollectorImpl::CollectStopped(RegionState& region, Kind kind, int workers,
   if (region.OwnPart() == nullptr) return;  // owns nothing, and cannot be given a part
   VerifyStopped(region, "before");
   const uint64_t start = platform::NowNanos();
-  RunMinor(region, kind, due);
+  // A group collection holds the regions_mutex, which choosing free workers would take.
+  RunMinor(region, kind, kind == Kind::kGroup ? workers : 0, due);
   ++region.stats.minors;
   if (kind == Kind::kMinor && pacing::MajorIsDue(region)) {
     kind = Kind::kMajor;
     // What is still young has survived once; the major needs the nursery empty.
-    if (!region.own->young.empty()) RunMinor(region, kind, due);
+    if (!region.own->young.empty()) RunMinor(region, kind, 0, due);
     workers = MajorWorkers(region);
   }
   if (kind != Kind::kMinor) {

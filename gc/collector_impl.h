@@ -30,7 +30,8 @@ class CollectorImpl final : public Collector {
                          FunctionRef<void(RegionState&, std::vector<Finalizer>&)> fn);
   /// One collection of one stopped region, with statistics, log and the verifier's knob.
   void CollectStopped(RegionState& region, Kind kind, int workers, std::vector<Finalizer>& due);
-  void RunMinor(RegionState& region, Kind kind, std::vector<Finalizer>& due);
+  /// `group_workers`: how many a group collection gives this region; 0 in a private collection.
+  void RunMinor(RegionState& region, Kind kind, int group_workers, std::vector<Finalizer>& due);
   void VerifyStopped(RegionState& region, const char* when);
   void Dispatch(const std::vector<Finalizer>& due, RegionState& region);
 

@@ -52,8 +52,10 @@ class CycleOf final : public Cycle {
       first.weak_references.Splice(tracers_[i].weak_references);
       first.ephemerons.Splice(tracers_[i].ephemerons);
     }
-    WeakProcessing<TracerOf>(region_, first).Run(kMajor, due);
-    RescanAfterOverflow();
+    WeakProcessing<TracerOf>(region_, first, [&] {
+      first.DrainOwn();
+      RescanAfterOverflow();
+    }).Run(kMajor, due);
   }
 
   TraceCounters Finish(BlockList& survivors) override {
@@ -137,24 +139,33 @@ class CycleOf final : public Cycle {
   // stack was refused memory. Done by one thread.
   void ScanAllOld(TracerOf& tracer) {
     tracer.old.Retire(region_);
+    region_.non_moving.Retire(region_);  // its block is in no list either
     std::vector<std::pair<BlockIndex, const Part*>> blocks;  // tracing changes the lists
     ForEachBlock(region_, [&](BlockIndex block, Part& part) { blocks.emplace_back(block, &part); });
+    // From-space and what is promoted in place: only marked objects have been reached. In a major
+    // that holds of all.
+    auto reached_only = [&](BlockIndex block, const Part& part) {
+      return kMajor || (&part == region_.own.get() &&
+                        (region_.heap.space->tag(block) & tag::kYoung) != 0);
+    };
+    // An object's lines are covered when it is scanned. Those that wait to be, or whose entry was
+    // lost, are covered first: scanning allocates, perhaps into the holes of these very blocks.
+    // New blocks of adopted parts have no covers; they are parsed from the start.
     for (const auto& [block, part] : blocks) {
-      // From-space and what is promoted in place: only marked objects have been reached. In a major
-      // that holds of all.
-      const bool reached_only = kMajor || (part == region_.own.get() &&
-                                           (region_.heap.space->tag(block) & tag::kYoung) != 0);
-      // New blocks of adopted parts have no covers; they are parsed from the start.
-      const bool in_old = reached_only || region_.heap.space->info(block).space == Space::kOld;
-      auto scan = [&](uintptr_t object) {
-        // A flag without an entry, whose memory was refused, would keep the object out for good.
-        if (!kMajor && !reached_only) ClearFlag(object, header::kRemembered);
-        tracer.ScanAgain(object, in_old);
-      };
-      if (reached_only) {
-        ForEachMarked(block, scan);
+      const Space use = region_.heap.space->info(block).space;
+      if (use != Space::kLarge && (use == Space::kOld || reached_only(block, *part))) {
+        ForEachMarked(block, [&](uintptr_t object) { tracer.Cover(object); });
+      }
+    }
+    for (const auto& [block, part] : blocks) {
+      if (reached_only(block, *part)) {
+        ForEachMarked(block, [&](uintptr_t object) { tracer.ScanAgain(object); });
       } else {
-        ForEachObject(region_.heap, block, scan);
+        ForEachObject(region_.heap, block, [&](uintptr_t object) {
+          // A flag whose entry was refused memory would keep the object out for good.
+          ClearFlag(object, header::kRemembered);
+          tracer.ScanAgain(object);
+        });
       }
     }
   }
@@ -186,7 +197,7 @@ class CycleOf final : public Cycle {
       ScanAllOld(first);
       for (TracerOf& tracer : tracers_) {
         tracer.survivors.blocks().ForEach(space, [&](BlockIndex block) {
-          ForEachObject(region_.heap, block, [&](uintptr_t object) { first.ScanAgain(object, false); });
+          ForEachObject(region_.heap, block, [&](uintptr_t object) { first.ScanAgain(object); });
         });
       }
       first.DrainOwn();

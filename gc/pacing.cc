@@ -37,6 +37,7 @@ double Smooth(double old_value, double new_value) {
 
 int FreeWorkers(const RegionState& region) {
   HeapState& heap = region.heap;
+  if (heap.options.stress.parallel) return heap.options.workers;
   // Looking at each costs; with that many, some are running.
   if (heap.safepoints.mutator_count() > 4 * static_cast<size_t>(heap.options.workers)) return 1;
   int others = 0;
@@ -57,7 +58,7 @@ bool MajorIsDue(const RegionState& region) {
   return region.OldBytes() + region.young_large_bytes > limit;
 }
 
-MinorCollection::Plan PlanMinor(const RegionState& region) {
+MinorCollection::Plan PlanMinor(const RegionState& region, int group_workers) {
   MinorCollection::Plan plan;
   plan.promote_all = region.predicted_survival > kPromoteAllAbove;
   // In place costs no copying, but leaves holes unused and takes fresh memory for the nursery.
@@ -67,7 +68,9 @@ MinorCollection::Plan PlanMinor(const RegionState& region) {
   const double survivors = region.predicted_survival *
                            static_cast<double>(region.eden_blocks * kBlockSize +
                                                region.survivor_bytes);
-  plan.workers = survivors >= static_cast<double>(kParallelMinorBytes) ? FreeWorkers(region) : 1;
+  const bool parallel = survivors >= static_cast<double>(kParallelMinorBytes) ||
+                        region.heap.options.stress.parallel;
+  plan.workers = !parallel ? 1 : group_workers != 0 ? group_workers : FreeWorkers(region);
   return plan;
 }
 

@@ -19,7 +19,8 @@ int FreeWorkers(const RegionState& region);
 bool MajorIsDue(const RegionState& region);
 
 /// How to do the next minor collection, from predicted survival, holes and memory at hand.
-MinorCollection::Plan PlanMinor(const RegionState& region);
+/// `group_workers`: the threads that a group collection gives the region; 0 in a private one.
+MinorCollection::Plan PlanMinor(const RegionState& region, int group_workers);
 
 /// After a minor collection: predicts survival and sizes the nursery. It grows only when much
 /// survives, since then fewer, larger collections copy less; and stays small enough for the

@@ -180,10 +180,10 @@ class Tracer final : public RootVisitor, public SlotVisitor {
     const Type& type = TypeOf(object);
     ScanFrom(object, type, 0, SIZE_MAX);
   }
-  /// Scans all slots of any reached object, once more. `in_old`: it is, or will be, in a block that
-  /// is parsed by mark bits, so its lines are covered, which the entry that was lost did not do.
-  void ScanAgain(uintptr_t object, bool in_old) {
-    if (in_old) CoverIfCrossing(object, ObjectSize(TypeOf(object), object));
+  /// Covers the lines of an object of Old, or of one that is kept in place.
+  void Cover(uintptr_t object) { CoverIfCrossing(object, ObjectSize(TypeOf(object), object)); }
+  /// Scans all slots of any reached object, once more.
+  void ScanAgain(uintptr_t object) {
     if (!kMajor && TagOf(object) == young_tag_) {
       ScanYoung(object, TypeOf(object));
     } else {

@@ -13,6 +13,7 @@
 
 #include <vector>
 
+#include "atoll/function_ref.h"
 #include "gc/tracer.h"
 
 namespace Atoll {
@@ -20,7 +21,10 @@ namespace Atoll {
 template <typename T>
 class WeakProcessing {
  public:
-  WeakProcessing(RegionState& region, T& tracer) : region_(region), tracer_(tracer) {}
+  /// `drain` scans what has been reached, all of it: also what a mark stack had no memory for. Each
+  /// step's verdict on the dead needs that.
+  WeakProcessing(RegionState& region, T& tracer, FunctionRef<void()> drain)
+      : region_(region), tracer_(tracer), drain_(drain) {}
 
   void Run(bool major, std::vector<Finalizer>& due) {
     ReachThroughEphemerons();
@@ -57,7 +61,7 @@ class WeakProcessing {
       progress = true;
       return false;
     });
-    tracer_.DrainOwn();
+    drain_();
     tracer_.ephemerons.Splice(waiting);
     return progress;
   }
@@ -83,7 +87,7 @@ class WeakProcessing {
       const uintptr_t ephemeron = state.ready_ephemerons.back();
       state.ready_ephemerons.pop_back();
       Reach(ephemeron);
-      tracer_.DrainOwn();
+      drain_();
     }
     state.watching_keys = false;
     for (const auto& [key, ephemeron] : by_key) {
@@ -91,7 +95,7 @@ class WeakProcessing {
       if (!tracer_.ephemerons.TryPush(ephemeron)) Reach(ephemeron);
     }
     by_key.clear();
-    tracer_.DrainOwn();
+    drain_();
   }
 
   void ClearWeakReferences() {
@@ -140,7 +144,7 @@ class WeakProcessing {
     };
     resurrect(region_.own->young_finalizers);
     if (major) resurrect(region_.own->finalizers);
-    if (any) tracer_.DrainOwn();
+    if (any) drain_();
     return any;
   }
 
@@ -168,6 +172,7 @@ class WeakProcessing {
 
   RegionState& region_;
   T& tracer_;
+  const FunctionRef<void()> drain_;
 };
 
 }  // namespace Atoll

@@ -44,6 +44,7 @@ HeapOptions HeapState::Complete(HeapOptions options) {
   stress.move_everything = FromEnvironment("ATOLL_STRESS_MOVE", stress.move_everything) != 0;
   stress.poison = FromEnvironment("ATOLL_STRESS_POISON", stress.poison) != 0;
   stress.verify = FromEnvironment("ATOLL_VERIFY", stress.verify) != 0;
+  stress.parallel = FromEnvironment("ATOLL_STRESS_PARALLEL", stress.parallel) != 0;
   options.seed = FromEnvironment("ATOLL_SEED", options.seed);
   if (options.seed == 0) options.seed = platform::NowNanos() | 1;
   const char* log = std::getenv("ATOLL_LOG");

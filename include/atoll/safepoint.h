@@ -167,6 +167,8 @@ class MutatorThread {
   /// those who have got a lock and would otherwise wait holding it.
   [[nodiscard]] bool TryLeaveBlocked();
 
+  /// For statistics and checks by the own thread. Others may see kManaged for a moment although the
+  /// mutator is held: on its way out of native state, before it looks at the poll word.
   // Acquire: what the mutator wrote before it left managed state is visible to who sees it left.
   MutatorState state() const { return state_.load(std::memory_order_acquire); }
   const std::string& name() const { return name_; }

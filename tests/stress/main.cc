@@ -39,7 +39,7 @@ TEST_P(Stress, MatchesTheModel) {
   EXPECT_GE(totals.majors, 1u);
   EXPECT_GE(totals.groups, 1u);
   EXPECT_GE(totals.adoptions, 1u);
-  if (scenario.region_limit != 0 && operations >= 10'000) {
+  if (scenario.region_limit != 0 && operations >= 100'000) {
     EXPECT_GE(totals.refused_allocations, 1u);
   }
 }

@@ -116,7 +116,7 @@ void Worker::Fill(World& world, Node* node, ObjectPtr object) {
 
 void Worker::Attach(World& world, Node* node, ObjectPtr object) {
   const Word word = setting_.words->Of(node->id, object.address());
-  if (random_.OneIn(2)) {
+  if (!random_.OneIn(4)) {
     if (Picked holder = Pick(world); holder && holder.node->edge_count != 0) {
       const uint32_t edge = random_.Below(holder.node->edge_count);
       if (holder.node->kind != Kind::kEphemeron) {

@@ -50,14 +50,45 @@ std::vector<Scenario> MakeScenarios() {
        .mutators = 4,
        .one_region = true,
        .gc_workers = 2});
-  // Sizes: a nursery that is always full, and one that seldom is.
-  add({.name = "tiny_nursery", .nursery_bytes = kBlockSize});
-  add({.name = "big_nursery", .gc_workers = 2, .nursery_bytes = 8 << 20});
+  // Sizes: a nursery that is always full, and one that seldom is; a graph of some megabytes.
+  const Rates seldom{.minor = 100'000, .major = 40'000};
+  add({.name = "tiny_nursery", .nursery_bytes = 2 * kBlockSize, .rates = seldom});
+  add({.name = "big_nursery", .gc_workers = 2, .nursery_bytes = 8 << 20, .rates = seldom});
   add({.name = "big_nursery_2m",
        .mutators = 2,
        .one_region = true,
        .gc_workers = 2,
-       .nursery_bytes = 8 << 20});
+       .nursery_bytes = 8 << 20,
+       .rates = seldom});
+  add({.name = "many_live",
+       .gc_workers = 2,
+       .most_live = 100'000,
+       .rates = {.minor = 10'000, .major = 100'000, .verify = 50'000}});
+  add({.name = "many_live_2m",
+       .mutators = 2,
+       .one_region = true,
+       .gc_workers = 2,
+       .most_live = 50'000,
+       .rates = {.minor = 10'000, .major = 100'000, .verify = 50'000}});
+  // All collections by several threads.
+  const StressOptions parallel{.parallel = true};
+  add({.name = "parallel", .gc_workers = 4, .knobs = parallel});
+  add({.name = "parallel_2",
+       .encoding = &kLowTagCase,
+       .mutators = 2,
+       .gc_workers = 2,
+       .knobs = parallel});
+  add({.name = "parallel_2m",
+       .encoding = &kRuntimeCase,
+       .mutators = 2,
+       .one_region = true,
+       .gc_workers = 2,
+       .knobs = parallel});
+  add({.name = "parallel_verify",
+       .encoding = &kNanBoxCase,
+       .gc_workers = 3,
+       .knobs = {.verify = true, .parallel = true},
+       .weight = 20});
   // The knobs, each and all.
   const StressOptions every{.collect_every = 3};
   const StressOptions allocation{.collect_every = 50, .every_allocation = true};
@@ -68,7 +99,8 @@ std::vector<Scenario> MakeScenarios() {
                                  .every_allocation = true,
                                  .move_everything = true,
                                  .poison = true,
-                                 .verify = true};
+                                 .verify = true,
+                                 .parallel = true};
   add({.name = "collect_every", .knobs = every, .weight = 20});
   add({.name = "every_allocation", .knobs = allocation, .weight = 10});
   add({.name = "every_allocation_2m",
@@ -136,20 +168,33 @@ std::vector<Scenario> MakeScenarios() {
        .rates = {.group = 5'000},
        .weight = 50});
   // Memory is refused: by the limit of the region, by the system.
-  add({.name = "region_limit", .region_limit = 640 * 1024, .weight = 20});
+  add({.name = "region_limit", .region_limit = 448 * 1024, .weight = 20});
   add({.name = "region_limit_2m",
        .encoding = &kLowTagCase,
        .mutators = 2,
        .one_region = true,
        .gc_workers = 2,
-       .region_limit = 1 << 20,
+       .region_limit = 640 * 1024,
        .weight = 20});
-  add({.name = "refused", .rates = {.refuse_memory = 1'000}, .weight = 20});
+  add({.name = "refused_parallel",
+       .gc_workers = 3,
+       .nursery_bytes = 1 << 20,
+       .decay_nanos = 1,
+       .knobs = parallel,
+       .rates = {.refuse_memory = 1'000},
+       .weight = 20});
+  add({.name = "refused",
+       .nursery_bytes = 1 << 20,
+       .decay_nanos = 1,
+       .rates = {.refuse_memory = 1'000},
+       .weight = 20});
   add({.name = "refused_2m",
        .encoding = &kNanBoxCase,
        .mutators = 2,
        .one_region = true,
        .gc_workers = 2,
+       .nursery_bytes = 1 << 20,
+       .decay_nanos = 1,
        .rates = {.refuse_memory = 1'000},
        .weight = 20});
   return all;
@@ -191,15 +236,18 @@ void Totals::Add(const Totals& other) {
   adoptions += other.adoptions;
   refused_allocations += other.refused_allocations;
   exchanged += other.exchanged;
+  walks += other.walks;
+  walked_objects += other.walked_objects;
 }
 
 void Totals::Print(const char* name) const {
   auto number = [](uint64_t value) { return static_cast<unsigned long long>(value); };
   std::printf(
       "stress: %-20s %11llu operations, collections: %8llu minor %7llu major %6llu group, "
-      "%7llu adoptions, %llu allocations refused, %llu exchanges\n",
+      "%7llu adoptions, %llu allocations refused, %llu exchanges, %llu live objects on average\n",
       name, number(operations), number(minors), number(majors), number(groups), number(adoptions),
-      number(refused_allocations), number(exchanged));
+      number(refused_allocations), number(exchanged),
+      number(walks == 0 ? 0 : walked_objects / walks));
   std::fflush(stdout);
 }
 
@@ -224,6 +272,7 @@ Totals RunScenario(const Scenario& scenario, uint64_t seed, uint64_t operations)
   options.nursery_bytes = scenario.nursery_bytes;
   options.max_nursery_bytes = scenario.nursery_bytes * 8;
   options.workers = scenario.gc_workers;
+  options.decay_nanos = scenario.decay_nanos;
   options.stress = scenario.knobs;
   options.seed = seed;
   options.safepoint.watchdog_nanos = 60'000'000'000;
@@ -237,6 +286,7 @@ Totals RunScenario(const Scenario& scenario, uint64_t seed, uint64_t operations)
   setting.types = RegisterKinds(*heap);
   setting.memory_is_refused = scenario.region_limit != 0 || scenario.rates.refuse_memory != 0;
   setting.guardians = !scenario.one_region;
+  setting.most_live = scenario.most_live;
   std::unique_ptr<Words> words;
   {
     std::unique_ptr<Region> region = heap->CreateRegion({}).value();
@@ -257,7 +307,8 @@ Totals RunScenario(const Scenario& scenario, uint64_t seed, uint64_t operations)
         common = std::make_shared<RegionHost>(setting, "stress-" + std::to_string(i),
                                               scenario.region_limit);
       }
-      worlds.push_back(std::make_unique<World>(setting, common, !scenario.one_region, 64));
+      worlds.push_back(
+          std::make_unique<World>(setting, common, !scenario.one_region, scenario.most_live / 25));
     }
     common.reset();
     if (scenario.one_region) {
@@ -284,7 +335,11 @@ Totals RunScenario(const Scenario& scenario, uint64_t seed, uint64_t operations)
     totals = CountsOf(*heap);
     totals.operations = each * static_cast<uint64_t>(scenario.mutators);
     totals.exchanged = board.exchanged.load();
-    for (auto& worker : workers) totals.refused_allocations += worker->refused_allocations();
+    for (auto& worker : workers) {
+      totals.refused_allocations += worker->refused_allocations();
+      totals.walks += worker->walks();
+      totals.walked_objects += worker->walked_objects();
+    }
     while (std::unique_ptr<World> left = post.Receive()) {
       left->ReleaseHost();
       left->CheckAllFinalizersFired();

@@ -20,6 +20,8 @@ struct Scenario {
   int gc_workers = 1;
   size_t nursery_bytes = 128 * 1024;
   size_t region_limit = 0;
+  uint32_t most_live = 2'500;  ///< nodes of each worker, about
+  uint64_t decay_nanos = 1'000'000'000;
   StressOptions knobs = {};
   Rates rates = {};
   uint32_t weight = 100;  ///< its share of all operations; less where operations are slow
@@ -34,6 +36,8 @@ struct Totals {
   uint64_t adoptions = 0;
   uint64_t refused_allocations = 0;
   uint64_t exchanged = 0;
+  uint64_t walks = 0;
+  uint64_t walked_objects = 0;
 
   void Add(const Totals& other);
   void Print(const char* name) const;

@@ -74,8 +74,9 @@ void Worker::Operate(World& world) {
   if (choice < 620) return StoreOne(world);
   if (choice < 650) return CopyMany(world);
   if (choice < 660) return RememberAndStore(world);
-  if (choice < 740) return DropRoot(world);
-  if (choice < 800) return ChangeRoot(world);
+  if (choice < 680) return DropRoot(world);
+  if (choice < 740) return ChangeRoot(world);
+  if (choice < 800) return StoreOne(world);
   if (choice < 840) return UseHandles(world);
   if (choice < 850) return UsePersistents(world);
   if (choice < 856) return UseWeakPersistents(world);
@@ -114,6 +115,8 @@ void Worker::OperateRarely(World& world) {
 
 void Worker::Verify(World& world, Exactness exactness) {
   const size_t live = world.Verify(exactness);
+  ++walks_;
+  walked_objects_ += live;
   if (live > setting_.most_live) world.Thin(random_);
 }
 

@@ -15,12 +15,12 @@ namespace Atoll::stress {
 
 /// How often the rare operations come: once in so many operations. 0: never.
 struct Rates {
-  uint32_t minor = 4'000;
-  uint32_t major = 40'000;
-  uint32_t group = 400'000;
+  uint32_t minor = 1'000;
+  uint32_t major = 8'000;
+  uint32_t group = 80'000;
   uint32_t side_world =
       8'000;  ///< a region of its own, that is then adopted, handed over or dropped
-  uint32_t verify = 4'000;
+  uint32_t verify = 2'000;
   uint32_t refuse_memory = 0;  ///< the system refuses a request soon
 };
 
@@ -58,6 +58,8 @@ class Worker {
   void Run(World& world, uint64_t operations);
 
   uint64_t refused_allocations() const { return refused_allocations_; }
+  uint64_t walks() const { return walks_; }
+  uint64_t walked_objects() const { return walked_objects_; }
 
  private:
   struct Picked {
@@ -115,6 +117,8 @@ class Worker {
   Random random_;
   uint64_t operation_ = 0;
   uint64_t refused_allocations_ = 0;
+  uint64_t walks_ = 0;           ///< comparisons of heap and model, and
+  uint64_t walked_objects_ = 0;  ///< the live objects they saw
   int depth_ = 0;
 };
 
