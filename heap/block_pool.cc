@@ -89,6 +89,22 @@ BlockPool::Chunk* BlockPool::AddChunksLocked(size_t count) {
   return head;
 }
 
+// `count` adjacent chunks that are wholly free, or null. A few starts are tried.
+BlockPool::Chunk* BlockPool::FindWholeChunksLocked(size_t count) const {
+  int tries = 16;
+  for (Chunk* start = whole_.head; start != nullptr && tries-- > 0; start = start->next) {
+    size_t have = 1;
+    while (have < count) {
+      const auto next =
+          chunks_.find(start->first + static_cast<BlockIndex>(have * kBlocksPerChunk));
+      if (next == chunks_.end() || next->second->free_mask != ~uint64_t{0}) break;
+      ++have;
+    }
+    if (have == count) return start;
+  }
+  return nullptr;
+}
+
 void BlockPool::FileLocked(Chunk* chunk, uint64_t old_mask) {
   auto list_of = [this](uint64_t mask) -> ChunkList* {
     if (mask == 0) return nullptr;
@@ -150,10 +166,13 @@ BlockIndex BlockPool::Take(size_t blocks, Allowance allowance, bool* zeroed) {
     }
   } else {
     const size_t count = (blocks + kBlocksPerChunk - 1) / kBlocksPerChunk;
-    Chunk* chunk = AddChunksLocked(count);
+    Chunk* chunk = FindWholeChunksLocked(count);
+    if (chunk == nullptr) {
+      chunk = AddChunksLocked(count);
+      if (zeroed != nullptr) *zeroed = chunk != nullptr;
+    }
     if (chunk != nullptr) {
       first = chunk->first;
-      if (zeroed != nullptr) *zeroed = true;
       for (size_t left = blocks; left > 0;) {
         const size_t here = std::min<size_t>(left, kBlocksPerChunk);
         TakeFromLocked(chunk, 0, here);

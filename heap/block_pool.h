@@ -72,6 +72,7 @@ class BlockPool {
   void ReturnLocked(uint64_t free_since_before);
   bool FitsLocked(size_t blocks, Allowance allowance) const;
   Chunk* AddChunksLocked(size_t count);
+  Chunk* FindWholeChunksLocked(size_t count) const;
   BlockIndex TakeFromLocked(Chunk* chunk, int at, size_t blocks);
   void FileLocked(Chunk* chunk, uint64_t old_mask);
   void Prepare(BlockIndex first, size_t blocks) const;

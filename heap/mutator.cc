@@ -110,6 +110,15 @@ void Mutator::ReportNotManaged(const char* call) {
           "; only managed mutators touch the heap: LeaveNative or a ManagedScope first");
 }
 
+void Mutator::ReportStoreInitialIntoOld(ObjectPtr object) {
+  // Born old, and remembered as a whole until the next poll: legal.
+  if ((LoadFlags(object.address()) & header::kRemembered) != 0) return;
+  region_->state().heap.Report(
+      Violation::Kind::kStoreInitialIntoOld,
+      "StoreInitial into an object of type \"" + TypeOf(object).name() +
+          "\" that is not young any more; only Store has the barrier it needs. Stored with it");
+}
+
 // ---- Identity and in-place changes
 
 uint32_t Mutator::IdentityHash(ObjectPtr object) {

@@ -21,7 +21,7 @@ namespace Atoll {
 
 /// A region's inside, as heap/ and gc/ see it.
 ///
-/// `collection_mutex` is held while the region is collected, adopted into, attached to: whoever
+/// `collection_mutex` is held while the region is collected, attached to, detached from: whoever
 /// holds it and has the region's mutators stopped may touch everything. `allocation_mutex` guards
 /// what mutators of one region share on the slow path: blocks and budgets.
 struct RegionState {

@@ -14,7 +14,7 @@ knobs=(
   "all of them|ATOLL_STRESS_EVERY=97 ATOLL_STRESS_MOVE=1 ATOLL_STRESS_POISON=1 ATOLL_VERIFY=1 ATOLL_WORKERS=2"
 )
 # Holds for every cell: the stress suite with fewer operations than `./run test` gives it.
-cell_environment="ATOLL_SEED=${ATOLL_SEED:-1} ATOLL_STRESS_OPERATIONS=${ATOLL_STRESS_OPERATIONS:-100000}"
+cell_environment="ATOLL_SEED=${ATOLL_SEED:-1} ATOLL_STRESS_OPS=${ATOLL_STRESS_OPS:-100000}"
 # PRESET|ALLOCATOR: the rows. Under the sanitizers jemalloc is never used.
 rows=("release|jemalloc" "release|malloc" "clang|jemalloc" "clang|malloc" "debug|jemalloc"
   "debug|malloc" "asan|malloc" "tsan|malloc")

@@ -72,12 +72,13 @@ struct Violation {
     kNotManaged,          ///< a call outside managed state
     kForeignRoot,         ///< a root that refers outside the heap's objects or into another region
     kMissingBarrier,      ///< a reference from old to young that no remembered set knows
+    kStoreInitialIntoOld,  ///< StoreInitial into an object that is old already (ATOLL_CHECKS)
     kHandlesAtExit,       ///< a mutator destroyed while a HandleScope is open
   };
   Kind kind;
   std::string message;  ///< names the thing, the cause and the way out
 };
-/// Called on the offending thread; the offending operation is not carried out.
+/// Called on the offending thread; the offending operation is not carried out, or made right.
 using ViolationHandler = void (*)(const Violation& violation, void* data);
 
 /// Knobs for testing an embedder and the collectors themselves; each can be set by the environment

@@ -154,6 +154,7 @@ class Mutator final : public MutatorThread {
   void RememberSlow(ObjectPtr object, Slot slot);
   void StoreIntoSharedSlow(ObjectPtr object, Slot slot, Ref value);
   void ReportNotManaged(const char* call);
+  void ReportStoreInitialIntoOld(ObjectPtr object);
   ATOLL_ALWAYS_INLINE void CheckManaged(const char* call) {
     if (ATOLL_CHECKS && ATOLL_UNLIKELY(state() != MutatorState::kManaged)) ReportNotManaged(call);
   }
@@ -245,7 +246,8 @@ ATOLL_ALWAYS_INLINE void Store(Mutator& mutator, ObjectPtr object, Slot slot, Re
 template <typename E = PlainPointers>
 ATOLL_ALWAYS_INLINE void StoreInitial(Mutator& mutator, ObjectPtr object, Slot slot, Ref value) {
   if (ATOLL_CHECKS && ATOLL_UNLIKELY(mutator.TagOf(object.address()) != mutator.young_tag())) {
-    Store<E>(mutator, object, slot, value);  // a promoted object: correct, only slower
+    mutator.ReportStoreInitialIntoOld(object);
+    Store<E>(mutator, object, slot, value);
     return;
   }
   // A plain store: no other thread has the object yet; what publishes it orders it.
