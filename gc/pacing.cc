@@ -8,8 +8,12 @@
 namespace Atoll::pacing {
 namespace {
 
-// A region's first major collection, and the least distance between two.
-constexpr size_t kLeastExtraBytes = size_t{24} << 20;
+// A region's first major collection, and the least distance between two: this share of the heap's
+// limit divided by its regions, within bounds. A few regions need not collect often to stay small;
+// many must.
+constexpr size_t kLeastExtraShareOfLimit = 16;
+constexpr size_t kSmallestLeastExtra = size_t{2} << 20;
+constexpr size_t kLargestLeastExtra = size_t{64} << 20;
 // The extra memory lies between these shares of the live size: below, collections come too thick;
 // above, peak memory would be more than twice the live size.
 constexpr double kLeastExtraShare = 0.4;
@@ -53,8 +57,16 @@ int FreeWorkers(const RegionState& region) {
   return std::max(1, heap.options.workers - others);
 }
 
+size_t LeastExtraBytes(const RegionState& region) {
+  const HeapState& heap = region.heap;
+  // Relaxed: a statistic.
+  const size_t regions = std::max<size_t>(heap.region_count.load(std::memory_order_relaxed), 1);
+  return std::clamp(heap.options.limit_bytes / kLeastExtraShareOfLimit / regions,
+                    kSmallestLeastExtra, kLargestLeastExtra);
+}
+
 bool MajorIsDue(const RegionState& region) {
-  const size_t limit = region.old_limit_bytes != 0 ? region.old_limit_bytes : kLeastExtraBytes;
+  const size_t limit = region.old_limit_bytes != 0 ? region.old_limit_bytes : LeastExtraBytes(region);
   return region.OldBytes() + region.young_large_bytes > limit;
 }
 
@@ -98,7 +110,7 @@ void AfterMinor(RegionState& region, const MinorCollection& minor, uint64_t nano
         static_cast<double>(options.pause_target_nanos) / (per_byte * predicted);
     most = std::min(most, static_cast<size_t>(pause_bytes) / kBlockSize);
   } else if (predicted < kShrinkBelow) {
-    blocks -= blocks / 4;
+    blocks /= predicted < kShrinkBelow / 4 ? 4 : 2;
   }
   region.nursery_blocks = std::clamp(blocks, least, std::max(least, most));
 }
@@ -119,7 +131,7 @@ void AfterMajor(RegionState& region, uint64_t mark_nanos, uint64_t now) {
   }
   extra = std::clamp(extra, kLeastExtraShare * live, kMostExtraShare * live);
   region.old_limit_bytes =
-      static_cast<size_t>(live + std::max(extra, static_cast<double>(kLeastExtraBytes)));
+      static_cast<size_t>(live + std::max(extra, static_cast<double>(LeastExtraBytes(region))));
   region.last_major_end_nanos = now;
   region.promoted_at_last_major = region.stats.promoted_bytes;
 }

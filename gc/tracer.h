@@ -100,9 +100,8 @@ class Tracer final : public RootVisitor, public SlotVisitor {
   /// True if the slot then refers to a young object.
   ATOLL_ALWAYS_INLINE bool Visit(Slot slot) {
     const Word word = slot.Load().word;
-    if (!encoding_.IsRef(word)) return false;
+    if (!encoding_.RefersInto(word, base_, size_)) return false;
     const uintptr_t object = encoding_.Decode(word);
-    if (object - base_ >= size_) return false;
     const uint32_t object_tag = TagOf(object);
     if constexpr (kMajor) {
       if ((object_tag & tag::kShared) != 0) return false;

@@ -1,4 +1,4 @@
-// The slow paths of allocation: zeroing ahead, taking blocks, large objects, and what is tried
+// The slow paths of allocation: taking blocks, large objects, and what is tried
 // before an allocation is refused.
 #include <algorithm>
 #include <cstring>
@@ -72,25 +72,7 @@ BlockPool::Allowance AllowanceFor(bool may_collect) {
 
 }  // namespace
 
-// Zeroes on from limit_, so that [top_, limit_) holds `size` bytes; legal when the buffer does.
-void Mutator::ZeroAhead(size_t size) {
-  const size_t have = limit_ - top_;
-  const size_t ahead = std::min(std::max(kZeroAhead, size - have), buffer_end_ - limit_);
-  std::memset(reinterpret_cast<void*>(limit_), 0, ahead);
-  limit_ += ahead;
-}
-
 ObjectPtr Mutator::AllocateSlow(const Type& type, size_t size, CollectMode mode) {
-  // Most often only the zeroed memory has run out.
-  if (ATOLL_LIKELY(size == type.fixed_size && buffer_end_ - top_ >= size && !stressed_ &&
-                   !type.has_elements() && !type.flags.non_moving &&
-                   state() == MutatorState::kManaged)) {
-    ZeroAhead(size);
-    const uintptr_t object = top_;
-    top_ += size;
-    *reinterpret_cast<Word*>(object) = type.header_word;
-    return ObjectPtr(object);
-  }
   if (size != type.fixed_size) {
     last_error_ = {StatusCode::kInvalidArgument,
                    "an object of type \"" + type.name() + "\" was to be allocated with " +
@@ -183,9 +165,9 @@ uintptr_t Mutator::TakeBytes(size_t size, CollectMode mode) {
   Attempts attempts(*this, mode == kMayCollect);
   for (;;) {
     if (buffer_end_ - top_ >= size) {
-      if (limit_ - top_ < size) ZeroAhead(size);
       const uintptr_t object = top_;
       top_ += size;
+      ZeroBody(object, size);
       return object;
     }
     bool full = false;

@@ -25,6 +25,7 @@ Result<std::unique_ptr<Region>> Heap::CreateRegion(RegionOptions options) {
   std::unique_ptr<Region> region(new Region(std::move(region_state)));
   platform::MutexLock lock(state_->regions_mutex);
   state_->regions.insert(raw);
+  state_->region_count.store(state_->regions.size(), std::memory_order_relaxed);  // statistic
   return region;
 }
 

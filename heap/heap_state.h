@@ -47,6 +47,8 @@ struct HeapState {
   mutable platform::Mutex regions_mutex;
   std::set<RegionState*> regions;  // guarded by regions_mutex; also of regions without mutators
 
+  std::atomic<size_t> region_count{0};  // regions.size(), for pacing; relaxed: a statistic
+
   mutable platform::Mutex shared_mutex;
   BlockList shared;  // the Shared space: heads of large objects; guarded by shared_mutex
 

@@ -22,7 +22,6 @@ Mutator::Mutator(Region& region, std::string name)
   reservation_size_ = heap.space->size();
   types_ = heap.types.types();
   encoding_ = heap.options.encoding;
-  stressed_ = heap.options.stress.every_allocation || heap.options.stress.collect_every != 0;
   young_tag_ = region.state().own->young_tag();
   record_->handles = std::make_unique<MutatorRecord::HandleSegment>();
   handle_next_ = record_->handles->words;
@@ -340,8 +339,8 @@ void MutatorRecord::RetireBuffer() {
 void MutatorRecord::StartBuffer(BlockIndex block) {
   RetireBuffer();
   buffer_block = block;
-  mutator.top_ = mutator.limit_ = mutator.region_->state().heap.space->AddressOf(block);
-  mutator.buffer_end_ = mutator.top_ + kBlockSize;
+  mutator.top_ = mutator.region_->state().heap.space->AddressOf(block);
+  mutator.limit_ = mutator.buffer_end_ = mutator.top_ + kBlockSize;
 }
 
 void MutatorRecord::RunDueFinalizers() {

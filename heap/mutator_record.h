@@ -31,7 +31,7 @@ struct MutatorRecord {
 
   /// Gives up the allocation buffer and records how far its block is parsable.
   void RetireBuffer();
-  /// Takes a block for the allocation buffer; nothing of it is zeroed yet.
+  /// Takes a block for the allocation buffer.
   void StartBuffer(BlockIndex block);
   /// Runs and forgets the thread-affine finalizers whose objects are dead. Own thread.
   void RunDueFinalizers();

@@ -21,6 +21,8 @@ Region::~Region() {
     // Waits for a group collection: after this no other thread knows the region.
     platform::MutexLock lock(region.heap.regions_mutex);
     region.heap.regions.erase(&region);
+    region.heap.region_count.store(region.heap.regions.size(),
+                                   std::memory_order_relaxed);  // statistic
   }
   region.persistents->Clear(/*close=*/true);
   region.RetireAllocators();

@@ -85,8 +85,7 @@ class AtollWorld {
   std::unique_ptr<Atoll::Region> shared_;
 };
 
-/// The heap type of the workloads (see trees.h) on Atoll: one pointer to the mutator and what goes
-/// with it.
+/// The heap type of the workloads (see trees.h) on Atoll: the mutator and what goes with it.
 class AtollHeap {
  public:
   using World = AtollWorld;
@@ -113,7 +112,7 @@ class AtollHeap {
   };
 
   ATOLL_ALWAYS_INLINE Node* Make(int64_t value) const {
-    Node* node = Checked(Atoll::New<Node>(mutator(), *context_->node_type));
+    Node* node = Checked(Atoll::New<Node>(*mutator_, *node_type_));
     node->value = value;
     return node;
   }
@@ -152,7 +151,7 @@ class AtollHeap {
   static double* Data(Doubles* doubles) { return doubles->elements(); }
 
   ATOLL_ALWAYS_INLINE void Poll() const { mutator().Poll(); }
-  Atoll::Mutator& mutator() const { return *context_->mutator; }
+  Atoll::Mutator& mutator() const { return *mutator_; }
   Atoll::Region& region() const { return mutator().region(); }
 
  private:
@@ -163,7 +162,8 @@ class AtollHeap {
     const Atoll::Type* doubles_type;
   };
 
-  explicit AtollHeap(Context* context) : context_(context) {}
+  explicit AtollHeap(Context* context)
+      : context_(context), mutator_(context->mutator), node_type_(context->node_type) {}
 
   template <typename T>
   ATOLL_ALWAYS_INLINE T* Checked(T* object) const {
@@ -176,6 +176,9 @@ class AtollHeap {
   }
 
   Context* context_;
+  // Copies of what every node needs: values that a compiler can keep in registers.
+  Atoll::Mutator* mutator_;
+  const Atoll::Type* node_type_;
 };
 
 /// The mutator itself, managed for as long as this stands, and its region if it has its own.

@@ -107,7 +107,7 @@ struct HeapOptions {
   size_t nursery_bytes = 0;
   size_t max_nursery_bytes = 0;
   /// What a minor collection should stay under: bounds the nursery by predicted survivors.
-  uint64_t pause_target_nanos = 25'000'000;
+  uint64_t pause_target_nanos = 50'000'000;
   /// Threads of one collection, the collecting thread included. 0: one per processor.
   int workers = 0;
   /// Back chunks by huge pages (transparent, on request).

@@ -13,7 +13,7 @@ namespace Atoll {
 /// All offsets are bytes from a `Mutator*`; fields are 8 bytes wide unless said otherwise.
 ///
 ///   allocate: top = [mutator + top]; if ([mutator + limit] - top < size) call the slow path;
-///             [mutator + top] = top + size; [top] = type->header_word
+///             [mutator + top] = top + size; zero the object; [top] = type->header_word
 ///   tag:      32 bits at [mutator + tags] + 4 * (address >> block_shift)
 ///   store:    see Atoll::Store: compare tags with the 32 bits at [mutator + young_tag]
 ///   poll:     call the slow path unless the 32 bits at [mutator + poll_word] are zero

@@ -43,8 +43,6 @@ inline constexpr size_t kGranule = 8;
 inline constexpr size_t kHeaderSize = 8;
 /// Objects of more than this many bytes (header included) get whole blocks of their own.
 inline constexpr size_t kLargeObjectThreshold = 8 * 1024;
-/// How far ahead of the allocation pointer a TLAB is zeroed.
-inline constexpr size_t kZeroAhead = 2 * 1024;
 /// Slots of a large reference array that share one card.
 inline constexpr size_t kSlotsPerCard = 64;
 

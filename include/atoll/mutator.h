@@ -51,7 +51,7 @@ class Mutator final : public MutatorThread {
   /// A zeroed object of `size` bytes, header included; its header is stored. May collect.
   /// `size` must be the type's fixed size, or for types with elements be reached by AllocateArray.
   /// Returns null when a limit refuses the memory after all was tried, or when size and type do
-  /// not fit; last_error() says which. Cost: a bump, a compare and a store; O(live young) when it
+  /// not fit; last_error() says which. Cost: a bump, two compares and the stores; O(live young) when it
   /// collects.
   ATOLL_ALWAYS_INLINE ObjectPtr Allocate(const Type& type, size_t size) {
     CheckManaged("Allocate");
@@ -60,6 +60,7 @@ class Mutator final : public MutatorThread {
       return AllocateSlow(type, size, kMayCollect);
     }
     top_ = object + size;
+    ZeroBody(object, size);
     *reinterpret_cast<Word*>(object) = type.header_word;
     return ObjectPtr(object);
   }
@@ -79,6 +80,7 @@ class Mutator final : public MutatorThread {
       return AllocateArraySlow(type, length, kMayCollect);
     }
     top_ = object + size;
+    ZeroBody(object, size);
     *reinterpret_cast<Word*>(object) = type.header_word;
     StoreLength(type, object, length);
     return ObjectPtr(object);
@@ -149,6 +151,10 @@ class Mutator final : public MutatorThread {
   ATOLL_ALWAYS_INLINE bool InReservation(uintptr_t address) const {
     return address - base_ < reservation_size_;
   }
+  template <typename E>
+  ATOLL_ALWAYS_INLINE bool RefersIntoHeap(const E& encoding, Ref value) const {
+    return encoding.RefersInto(value.word, base_, reservation_size_);
+  }
   uint32_t young_tag() const { return young_tag_; }
   const RefEncoding& encoding() const { return encoding_; }
   void RememberSlow(ObjectPtr object, Slot slot);
@@ -157,6 +163,11 @@ class Mutator final : public MutatorThread {
   void ReportStoreInitialIntoOld(ObjectPtr object);
   ATOLL_ALWAYS_INLINE void CheckManaged(const char* call) {
     if (ATOLL_CHECKS && ATOLL_UNLIKELY(state() != MutatorState::kManaged)) ReportNotManaged(call);
+  }
+  /// Zeroes an object but for its header. Where the size is known when compiling these are a few
+  /// stores, which the compiler merges with the embedder's own first stores.
+  ATOLL_ALWAYS_INLINE static void ZeroBody(uintptr_t object, size_t size) {
+    __builtin_memset(reinterpret_cast<void*>(object + kHeaderSize), 0, size - kHeaderSize);
   }
   static void StoreLength(const Type& type, uintptr_t object, size_t length) {
     const uintptr_t at = object + type.length_offset;
@@ -184,22 +195,21 @@ class Mutator final : public MutatorThread {
   ObjectPtr AllocateSlow(const Type& type, size_t size, CollectMode mode);
   ObjectPtr AllocateArraySlow(const Type& type, size_t length, CollectMode mode);
   ObjectPtr AllocateBytes(const Type& type, size_t size, size_t length, CollectMode mode);
-  void ZeroAhead(size_t size);
   uintptr_t TakeBytes(size_t size, CollectMode mode);
   uintptr_t TakeLarge(size_t size, CollectMode mode);
   uintptr_t TakeNonMoving(size_t size, CollectMode mode);
   Word* GrowHandles();
   void ShrinkHandles(Word* limit);
 
-  // The allocation buffer: [top_, limit_) is zeroed and free.
+  // The allocation buffer: [top_, limit_) is free; limit_ is buffer_end_, unless a stress knob keeps
+  // it at top_, so that each allocation takes the slow path. Not zeroed: objects are, one by one.
   uintptr_t top_ = 0;
   uintptr_t limit_ = 0;
-  uintptr_t buffer_end_ = 0;  // [limit_, buffer_end_) is free, but not zeroed yet
+  uintptr_t buffer_end_ = 0;
   // What the barrier compares with. The table is biased: tags_[address >> kBlockShift].
   const uint32_t* tags_ = nullptr;
   uint32_t young_tag_ = 0;
   uint32_t no_collect_depth_ = 0;
-  bool stressed_ = false;  // a stress knob wants to see each slow allocation
   uintptr_t base_ = 0;
   size_t reservation_size_ = 0;
   const Type* types_ = nullptr;
@@ -228,8 +238,7 @@ ATOLL_ALWAYS_INLINE void Store(Mutator& mutator, ObjectPtr object, Slot slot, Re
       return;
     }
     const uintptr_t target = encoding.Decode(value.word);
-    if (encoding.IsRef(value.word) && mutator.InReservation(target) &&
-        mutator.TagOf(target) == mutator.young_tag()) {
+    if (mutator.RefersIntoHeap(encoding, value) && mutator.TagOf(target) == mutator.young_tag()) {
       // Relaxed: GC flags are written by this region's mutators and stopped collectors only; two
       // mutators that race here both remember the object, which is harmless.
       const uint8_t flags = std::atomic_ref<uint8_t>(*reinterpret_cast<uint8_t*>(object.address()))
@@ -268,8 +277,8 @@ bool CompareExchange(Mutator& mutator, ObjectPtr object, Slot slot, Ref& expecte
   const E encoding(mutator.encoding());
   const uintptr_t target = encoding.Decode(desired.word);
   // Remembered before the exchange: too much in the remembered set is harmless, too little is not.
-  if (object_tag != mutator.young_tag() && encoding.IsRef(desired.word) &&
-      mutator.InReservation(target) && mutator.TagOf(target) == mutator.young_tag()) {
+  if (object_tag != mutator.young_tag() && mutator.RefersIntoHeap(encoding, desired) &&
+      mutator.TagOf(target) == mutator.young_tag()) {
     mutator.RememberSlow(object, slot);
   }
   return slot.CompareExchangeRaw(expected, desired);

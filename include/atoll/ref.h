@@ -3,6 +3,7 @@
 #define ATOLL_REF_H_
 
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -70,6 +71,10 @@ struct RefEncoding {
   uintptr_t bias = 0;
 
   constexpr bool IsRef(Word word) const { return (word & ref_mask) == ref_pattern; }
+  /// Whether a word is a reference into [base, base + size).
+  constexpr bool RefersInto(Word word, uintptr_t base, size_t size) const {
+    return IsRef(word) && Decode(word) - base < size;
+  }
   constexpr uintptr_t Decode(Word word) const { return (word & address_mask) - bias; }
   constexpr Word Encode(Word old_word, uintptr_t header_address) const {
     return (old_word & ~address_mask) | (header_address + bias);
@@ -90,6 +95,16 @@ struct StaticEncoding {
   constexpr StaticEncoding() = default;
   constexpr explicit StaticEncoding(const RefEncoding&) {}
   static constexpr bool IsRef(Word word) { return kEncoding.IsRef(word); }
+  /// Whether a word is a reference into [base, base + size): IsRef and the range at once.
+  static constexpr bool RefersInto(Word word, uintptr_t base, size_t size) {
+    if constexpr (kMask == 7 && kPattern == 0 && kAddressMask == ~Word{0}) {
+      // The low three bits, which must be zero, are rotated to the top: a reference that has any is
+      // out of range.
+      return std::rotr(word - kBias - base, 3) < size >> 3;
+    } else {
+      return IsRef(word) && Decode(word) - base < size;
+    }
+  }
   static constexpr uintptr_t Decode(Word word) { return kEncoding.Decode(word); }
   static constexpr Word Encode(Word old_word, uintptr_t header_address) {
     return kEncoding.Encode(old_word, header_address);

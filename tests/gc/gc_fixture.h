@@ -35,9 +35,15 @@ class GcTest : public HeapTest {
         return Group();
     }
   }
+  /// A minor collection with so much garbage about that little survives: else it would be worth
+  /// promoting everything at once.
+  void MinorAmongGarbage(TestRegion& region) {
+    for (int i = 0; i < 2'000; ++i) NewPair(region.mutator(), 0);
+    Minor(region);
+  }
   /// Ages all that the region's roots reach, and nothing else of the test's.
-  static void AgeTo(TestRegion& region, Age age) {
-    for (int i = 0; i < static_cast<int>(age); ++i) Minor(region);
+  void AgeTo(TestRegion& region, Age age) {
+    for (int i = 0; i < static_cast<int>(age); ++i) MinorAmongGarbage(region);
   }
   /// Whether an object that nothing strong refers to is still there after a collection.
   static bool OutlivesUnreachable(Age age, Kind kind) {

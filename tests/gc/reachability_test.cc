@@ -72,7 +72,7 @@ class Reachability : public GcTest {
         region.SetRoot(2, NewPair(mutator, 2));  // the key has its holder's age
       }
       if (left == static_cast<int>(target_age)) region.SetRoot(1, NewPair(mutator, kTargetId));
-      if (left != 0) Minor(region);
+      if (left != 0) MinorAmongGarbage(region);
     }
     ASSERT_EQ(IsYoung(mutator, region.RootObject(1)), target_age != Age::kOld);
   }

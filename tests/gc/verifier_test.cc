@@ -106,10 +106,10 @@ TEST_F(Verifier, FindsAPrivateValueInAProgramObject) {
 TEST_F(Verifier, FindsAReferenceToFreeMemory) {
   TestRegion region(heap());
   Mutator& mutator = region.Enter();
-  const ObjectPtr gone = mutator.AllocateArray(*types().bytes, 100'000);
-  const uintptr_t address = gone.address();
-  Major(region);
   region.SetRoot(0, NewPair(mutator, 1));
+  Major(region);
+  const uintptr_t address = mutator.AllocateArray(*types().bytes, 100'000).address();
+  Major(region);
   SlotAt(region.RootObject(0), kA).StoreRaw(Ref{address});
   EXPECT_THAT(MessageOfBrokenHeap(), AllOf(HasSubstr("Pair"), HasSubstr(Hex(address))));
   SlotAt(region.RootObject(0), kA).StoreRaw(Ref{});
@@ -186,6 +186,7 @@ TEST_F(Verifier, ARootThatIsAnImmediateOrAForeignWordIsFine) {
 }
 
 TEST_F(Verifier, VerifyingBeforeCollectionsCatchesAMissingBarrierAtOnce) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
   options().stress.verify = true;
   EXPECT_DEATH(
       {

@@ -118,10 +118,10 @@ TEST_F(WeakThings, AGuardianHandsBackTheDeadObjectOnceWithAllItReaches) {
     region.Root(1) = 0;
     Run(region, kind);
     EXPECT_EQ(region.region().NextGuarded().word, 0u) << "it lives";
-    region.Root(0) = 0;
     // By now it may be old.
-    Run(region, kind == Kind::kMinor && IsYoung(mutator, region.RootObject(0)) ? Kind::kMinor
-                                                                              : Kind::kMajor);
+    const bool young = IsYoung(mutator, region.RootObject(0));
+    region.Root(0) = 0;
+    Run(region, kind == Kind::kMinor && !young ? Kind::kMajor : kind);
     Minor(region);
     Major(region);  // in the queue it is safe from any collection
     const Ref guarded = region.region().NextGuarded();

@@ -120,6 +120,8 @@ class TestRegion final : public RegionClient {
     return *mutator_;
   }
   void Leave() {
+    // With several mutators on this thread, it may not be the one that became managed last.
+    if (mutator_->state() == MutatorState::kManaged) mutator_->MakeCurrent();
     const Status status = mutator_->Detach();
     EXPECT_TRUE(status.ok()) << status.message();
     mutator_.reset();

@@ -1,0 +1,166 @@
+// Where is the memory? Every block has one owner (invariant I4), and free memory goes back.
+#include <thread>
+
+#include "heap/group_allocator.h"
+#include "heap/heap_state.h"
+#include "safepoint/platform.h"
+#include "tests/heap/heap_fixture.h"
+
+namespace Atoll {
+namespace {
+
+class Blocks : public HeapTest {
+ protected:
+  void ExpectConserved() {
+    const HeapStats stats = heap().stats();
+    EXPECT_EQ(stats.mapped_bytes, stats.free_bytes + stats.region_bytes + stats.program_bytes);
+    ExpectValid();
+  }
+};
+
+TEST_F(Blocks, AreConservedThroughEverything) {
+  ExpectConserved();
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter();
+  MakeList(region, 0, 1, 30'000);
+  ExpectConserved();
+  Minor(region);
+  ExpectConserved();
+  region.SetRoot(1, mutator.AllocateArray(*types().array, 500'000));
+  region.SetRoot(2, mutator.AllocateArray(*types().bytes, 3'000'000));
+  ExpectConserved();
+  ASSERT_TRUE(heap().AllocateProgram(*types().bytes, 100'000));
+  ExpectConserved();
+  Major(region);
+  ExpectConserved();
+  region.Root(1) = 0;
+  Group();
+  ExpectConserved();
+  mutator.EnterNative();
+  {
+    TestRegion other(heap());
+    other.Enter();
+    MakeList(other, 0, 1, 10'000);
+    ExpectConserved();
+    other.Leave();
+    ASSERT_TRUE(region.region().Adopt(other.region()).ok());
+    ExpectConserved();
+  }
+  mutator.LeaveNative();
+  Major(region);
+  ExpectConserved();
+  region.Leave();
+  region.EndRegion();
+  ExpectConserved();
+  EXPECT_EQ(heap().stats().region_bytes, 0u);
+}
+
+TEST_F(Blocks, FreeMemoryGoesBackToTheSystem) {
+  options().decay_nanos = 1;
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter();
+  region.SetRoot(0, mutator.AllocateArray(*types().bytes, 100 << 20));
+  EXPECT_GE(heap().stats().mapped_bytes, 100u << 20);
+  region.Root(0) = 0;
+  Major(region);
+  Major(region);
+  EXPECT_LE(heap().stats().mapped_bytes, 20u << 20);
+  ExpectConserved();
+}
+
+TEST_F(Blocks, AHeapsOffHeapMemoryIsCountedAndFreed) {
+  GroupAllocator allocator;
+  EXPECT_EQ(allocator.bytes(), 0u);
+  std::vector<std::pair<void*, size_t>> held;
+  for (size_t bytes : {1, 8, 100, 4096, 1'000'000}) {
+    void* memory = allocator.Allocate(bytes);
+    ASSERT_NE(memory, nullptr);
+    std::memset(memory, 1, bytes);
+    held.emplace_back(memory, bytes);
+  }
+  auto* zeroed = static_cast<unsigned char*>(allocator.AllocateZeroed(10'000));
+  ASSERT_NE(zeroed, nullptr);
+  for (size_t i = 0; i < 10'000; ++i) ASSERT_EQ(zeroed[i], 0);
+  EXPECT_EQ(allocator.bytes(), 1u + 8 + 100 + 4096 + 1'000'000 + 10'000);
+  allocator.Free(zeroed, 10'000);
+  for (auto [memory, bytes] : held) allocator.Free(memory, bytes);
+  EXPECT_EQ(allocator.bytes(), 0u);
+  allocator.Free(nullptr, 10);
+  EXPECT_EQ(allocator.bytes(), 0u);
+}
+
+TEST_F(Blocks, AGroupAllocatorIsRefusedLikeAnyOther) {
+  GroupAllocator allocator;
+  platform::faults::FailNth(platform::faults::Request::kRaw, 2, false);
+  void* first = allocator.Allocate(16);
+  EXPECT_NE(first, nullptr);
+  EXPECT_EQ(allocator.Allocate(16), nullptr);
+  EXPECT_EQ(allocator.bytes(), 16u);
+  void* third = allocator.AllocateZeroed(16);
+  EXPECT_NE(third, nullptr);
+  platform::faults::Reset();
+  allocator.Free(first, 16);
+  allocator.Free(third, 16);
+}
+
+TEST_F(Blocks, GroupAllocatorsAreUsedByManyThreads) {
+  GroupAllocator allocator;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      std::vector<unsigned char*> held;
+      for (int i = 0; i < 1'000; ++i) {
+        held.push_back(static_cast<unsigned char*>(allocator.Allocate(64)));
+        std::memset(held.back(), t, 64);
+      }
+      for (unsigned char* memory : held) {
+        for (int i = 0; i < 64; ++i) ASSERT_EQ(memory[i], t);
+        allocator.Free(memory, 64);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(allocator.bytes(), 0u);
+}
+
+TEST_F(Blocks, CollectionsLeaveNoOffHeapMemoryBehind) {
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter();
+  region.SetRoot(0, mutator.AllocateArray(*types().array, 100'000));
+  Major(region);
+  Major(region);
+  const size_t before = heap().state().allocator.bytes();
+  for (int round = 0; round < 10; ++round) {
+    for (size_t i = 0; i < 100'000; ++i) {
+      Link(mutator, region.RootObject(0), ElementAt(i), NewPair(mutator, i));
+    }
+    Major(region);
+    Major(region);
+  }
+  EXPECT_LE(heap().state().allocator.bytes(), before + 64 * 1024);
+}
+
+TEST_F(Blocks, TwoHeapsShareTheReservationAndNothingElse) {
+  std::unique_ptr<Heap> other = CreateHeap({}).value();
+  TestTypes other_types(*other);
+  TestRegion region(heap());
+  region.Enter();
+  MakeList(region, 0, 1, 10'000);
+  region.mutator().EnterNative();
+  {
+    TestRegion foreign(*other);
+    Mutator& mutator = foreign.Enter();
+    for (int i = 0; i < 100'000; ++i) ASSERT_TRUE(mutator.Allocate(*other_types.pair));
+    Major(foreign);
+    EXPECT_TRUE(other->CollectAll().ok());
+    EXPECT_TRUE(other->Verify().ok());
+  }
+  region.mutator().LeaveNative();
+  EXPECT_EQ(region.mutator().stops_asked(), 0u);
+  other.reset();
+  ExpectList(region.RootObject(0), 1, 10'000);
+  ExpectConserved();
+}
+
+}  // namespace
+}  // namespace Atoll

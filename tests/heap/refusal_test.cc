@@ -1,0 +1,220 @@
+// The system refuses memory, at every request in turn: allocations may fail, nothing is lost, and
+// when memory is to be had again all goes on.
+#include "safepoint/platform.h"
+#include "tests/heap/heap_fixture.h"
+
+namespace Atoll {
+namespace {
+
+using platform::faults::Request;
+using ::testing::HasSubstr;
+
+class Refusal : public HeapTest {
+ protected:
+  Refusal() {
+    options().nursery_bytes = 256 * 1024;
+    options().decay_nanos = 1;  // memory goes back at once, so that it is asked for again
+  }
+  ~Refusal() override { platform::faults::Reset(); }
+
+  static constexpr size_t kListLength = 30'000;
+  static constexpr size_t kArrayLength = 20'000;
+
+  /// Builds and collects; keeps whatever could be allocated. Ids of root 0's list count down.
+  void Scenario(TestRegion& region) {
+    Mutator& mutator = region.mutator();
+    for (size_t i = 0; i < kListLength; ++i) {
+      const ObjectPtr pair = NewPair(mutator, i);
+      if (!pair) {
+        EXPECT_EQ(mutator.last_error().code(), StatusCode::kResourceExhausted);
+        continue;
+      }
+      Link(mutator, pair, kA, region.RootObject(0));
+      region.SetRoot(0, pair);
+    }
+    Minor(region);
+    region.SetRoot(1, mutator.AllocateArray(*types().array, kArrayLength));
+    if (region.RootObject(1)) {
+      if (!IsYoung(mutator, region.RootObject(1))) return;
+      Major(region);
+      for (size_t i = 0; i < kArrayLength; i += 2) {
+        const ObjectPtr pair = NewPair(mutator, i);
+        if (pair) Link(mutator, region.RootObject(1), ElementAt(i), pair);
+      }
+      Minor(region);
+    }
+    // Ephemerons and weak references, so that their lists need memory too.
+    for (size_t i = 0; i < 2'000; ++i) {
+      const ObjectPtr ephemeron = mutator.Allocate(*types().ephemeron);
+      if (!ephemeron || !region.RootObject(1)) break;
+      Link(mutator, ephemeron, 8, region.RootObject(0));
+      Link(mutator, ephemeron, 16, region.RootObject(0));
+      Link(mutator, region.RootObject(1), ElementAt(i * 2 + 1), ephemeron);
+    }
+    Minor(region);
+    Major(region);
+    Group();
+  }
+
+  void ExpectIntact(TestRegion& region) {
+    uint64_t last = kListLength;
+    size_t count = 0;
+    for (ObjectPtr at = region.RootObject(0); at; at = Load(at, kA)) {
+      ASSERT_LT(IdAt(at), last);
+      last = IdAt(at);
+      ++count;
+    }
+    EXPECT_GT(count, 0u);
+    if (!region.RootObject(1)) return;
+    for (size_t i = 0; i < kArrayLength; i += 2) {
+      const ObjectPtr element = Load(region.RootObject(1), ElementAt(i));
+      if (element) {
+        ASSERT_EQ(IdAt(element), i);
+      }
+    }
+    for (size_t i = 0; i < 2'000; ++i) {
+      const ObjectPtr ephemeron = Load(region.RootObject(1), ElementAt(i * 2 + 1));
+      if (!ephemeron) continue;
+      ASSERT_TRUE(Load(ephemeron, 8));
+      ASSERT_EQ(Load(ephemeron, 8), Load(ephemeron, 16));
+    }
+  }
+
+  uint64_t RequestsOf(Request request) {
+    TestRegion region(heap());
+    region.Enter();
+    platform::faults::FailNth(request, UINT64_MAX, false);
+    Scenario(region);
+    const uint64_t count = platform::faults::Count(request);
+    platform::faults::Reset();
+    return count;
+  }
+
+  void Sweep(Request request, bool all_after, uint64_t step) {
+    const uint64_t requests = RequestsOf(request);
+    ASSERT_GT(requests, 0u);
+    for (uint64_t n = 1; n <= requests; n += step) {
+      SCOPED_TRACE("request " + std::to_string(n) + " of " + std::to_string(requests));
+      TestRegion region(heap());
+      Mutator& mutator = region.Enter();
+      region.SetRoot(0, NewPair(mutator, 0));
+      platform::faults::FailNth(request, n, all_after);
+      Scenario(region);
+      ExpectValid();
+      ExpectIntact(region);
+      platform::faults::Reset();
+      if (HasFailure()) return;
+      // All is well again.
+      for (const auto kind : {Mutator::Collection::kMinor, Mutator::Collection::kMajor}) {
+        Collect(mutator, kind);
+        ExpectValid();
+        ExpectIntact(region);
+      }
+      MakeList(region, 2, 1, 20'000);
+      ExpectList(region.RootObject(2), 1, 20'000);
+      ExpectValid();
+      if (HasFailure()) return;
+    }
+  }
+};
+
+TEST_F(Refusal, OfOneCommit) { Sweep(Request::kCommit, false, 1); }
+TEST_F(Refusal, OfAllCommitsFromOneOn) { Sweep(Request::kCommit, true, 1); }
+TEST_F(Refusal, OfOneRawAllocation) { Sweep(Request::kRaw, false, ATOLL_TSAN || ATOLL_ASAN ? 17 : 1); }
+TEST_F(Refusal, OfAllRawAllocationsFromOneOn) {
+  Sweep(Request::kRaw, true, ATOLL_TSAN || ATOLL_ASAN ? 17 : 3);
+}
+
+class ParallelRefusal : public Refusal {
+ protected:
+  ParallelRefusal() {
+    options().workers = 3;
+    options().stress.parallel = true;
+  }
+};
+TEST_F(ParallelRefusal, OfAllCommitsFromOneOn) { Sweep(Request::kCommit, true, 1); }
+TEST_F(ParallelRefusal, OfOneRawAllocation) { Sweep(Request::kRaw, false, 7); }
+TEST_F(ParallelRefusal, OfAllRawAllocationsFromOneOn) { Sweep(Request::kRaw, true, 13); }
+
+TEST_F(Refusal, OfMemoryForAnAllocationIsAnOrdinaryNull) {
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter();
+  platform::faults::FailNth(Request::kCommit, 1, true);
+  EXPECT_FALSE(mutator.AllocateArray(*types().bytes, 64 << 20));
+  EXPECT_EQ(mutator.last_error().code(), StatusCode::kResourceExhausted);
+  EXPECT_TRUE(region.near_limit_calls.empty()) << "no limit was in the way";
+  EXPECT_FALSE(heap().AllocateProgram(*types().bytes, 64 << 20));
+  platform::faults::Reset();
+  EXPECT_TRUE(mutator.AllocateArray(*types().bytes, 64 << 20));
+}
+
+// With no heap alive the process has no reservation, so these make one.
+class ReservationRefusal : public ::testing::Test {
+ protected:
+  ~ReservationRefusal() override { platform::faults::Reset(); }
+};
+
+TEST_F(ReservationRefusal, ASmallerOneIsTakenAndSaidSo) {
+  platform::faults::FailNth(Request::kReserve, 1, false);
+  HeapOptions options;
+  options.reservation_bytes = size_t{16} << 30;
+  ::testing::internal::CaptureStderr();
+  Result<std::unique_ptr<Heap>> heap = CreateHeap(options);
+  const std::string said = ::testing::internal::GetCapturedStderr();
+  ASSERT_TRUE(heap.ok()) << heap.status().message();
+  EXPECT_THAT(said, HasSubstr(std::to_string(8 << 10)));
+  EXPECT_THAT(said, HasSubstr(std::to_string(16 << 10)));
+  TestTypes types(*heap.value());
+  TestRegion region(*heap.value());
+  EXPECT_TRUE(region.Enter().Allocate(*types.pair));
+}
+
+TEST_F(ReservationRefusal, NoneAtAllIsAnError) {
+  platform::faults::FailNth(Request::kReserve, 1, true);
+  const Result<std::unique_ptr<Heap>> heap = CreateHeap({});
+  ASSERT_FALSE(heap.ok());
+  EXPECT_EQ(heap.status().code(), StatusCode::kResourceExhausted);
+  EXPECT_THAT(heap.status().message(), HasSubstr("reserve"));
+  platform::faults::Reset();
+  EXPECT_TRUE(CreateHeap({}).ok());
+}
+
+TEST_F(ReservationRefusal, OfSideTablesIsAnErrorOrASmallerHeap) {
+  platform::faults::FailNth(Request::kMapZeroed, UINT64_MAX, false);
+  ASSERT_TRUE(CreateHeap({}).ok());
+  const uint64_t requests = platform::faults::Count(Request::kMapZeroed);
+  ASSERT_GT(requests, 0u);
+  for (uint64_t n = 1; n <= requests; ++n) {
+    for (const bool all_after : {false, true}) {
+      SCOPED_TRACE(n);
+      platform::faults::FailNth(Request::kMapZeroed, n, all_after);
+      ::testing::internal::CaptureStderr();
+      const Result<std::unique_ptr<Heap>> heap = CreateHeap({});
+      ::testing::internal::GetCapturedStderr();
+      platform::faults::Reset();
+      if (!heap.ok()) {
+        EXPECT_EQ(heap.status().code(), StatusCode::kResourceExhausted);
+        continue;
+      }
+      TestTypes types(*heap.value());
+      TestRegion region(*heap.value());
+      EXPECT_TRUE(region.Enter().Allocate(*types.pair));
+    }
+  }
+}
+
+TEST_F(ReservationRefusal, AReservationThatIsUsedUpRefusesLikeALimit) {
+  HeapOptions options;
+  options.reservation_bytes = size_t{1} << 30;
+  options.limit_bytes = size_t{64} << 30;
+  std::unique_ptr<Heap> heap = CreateHeap(options).value();
+  TestTypes types(*heap);
+  TestRegion region(*heap);
+  Mutator& mutator = region.Enter();
+  EXPECT_FALSE(mutator.AllocateArray(*types.bytes, size_t{2} << 30));
+  EXPECT_EQ(mutator.last_error().code(), StatusCode::kResourceExhausted);
+  EXPECT_TRUE(mutator.AllocateArray(*types.bytes, 1 << 20));
+}
+
+}  // namespace
+}  // namespace Atoll
