@@ -60,7 +60,6 @@ void CollectorImpl::CollectStopped(RegionState& region, Kind kind, int workers,
   const uint64_t start = platform::NowNanos();
   // A group collection holds the regions_mutex, which choosing free workers would take.
   RunMinor(region, kind, kind == Kind::kGroup ? workers : 0, due);
-  ++region.stats.minors;
   if (kind == Kind::kMinor && pacing::MajorIsDue(region)) {
     kind = Kind::kMajor;
     // What is still young has survived once; the major needs the nursery empty.
@@ -77,12 +76,12 @@ void CollectorImpl::CollectStopped(RegionState& region, Kind kind, int workers,
     major.Sweep();
     const uint64_t now = platform::NowNanos();
     pacing::AfterMajor(region, now - major_start, now);
-    ++region.stats.majors;
     region.stats.live_bytes = major.counters().old_bytes;
     if (heap_.options.gc_log != nullptr) LogMajor(region, major, now - major_start);
   }
   heap_.pool.Decay();
   const uint64_t pause = platform::NowNanos() - start;
+  ++(kind == Kind::kMinor ? region.stats.minors : region.stats.majors);
   region.stats.collection_nanos += pause;
   ++region.collection_epoch;
   {
@@ -184,8 +183,10 @@ Status CollectorImpl::CollectAll() {
         }
         // Finalizers are run here: once the regions may be destroyed, nobody else would.
         for (auto& [region, list] : due) Dispatch(list, *region);
+        const uint64_t pause = platform::NowNanos() - start;
+        if (heap_.options.gc_log != nullptr) LogGroup(heap_, due.size(), pause);
         platform::MutexLock lock(heap_.stats_mutex);
-        heap_.group_pauses.Record(platform::NowNanos() - start);
+        heap_.group_pauses.Record(pause);
       });
   return status;
 }
@@ -196,7 +197,7 @@ Status CollectorImpl::Verify() {
       SafepointLevel::kGC, "verification", [&](const StoppedScope&) {
         platform::MutexLock regions(heap_.regions_mutex);
         for (RegionState* region : heap_.regions) {
-          if (result = VerifyRegion(*region); !result.ok()) return;
+          if (result = VerifyRegion(*region, /*regions_are_held=*/true); !result.ok()) return;
         }
         result = VerifyBlocks(heap_);
       });

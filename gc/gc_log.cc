@@ -15,9 +15,10 @@ nlohmann::ordered_json Begin(const char* event, const RegionState& region, uint6
           {"nanos", nanos}};
 }
 
-void Emit(const RegionState& region, const nlohmann::ordered_json& line) {
-  const HeapOptions& options = region.heap.options;
-  options.gc_log(line.dump().c_str(), options.gc_log_data);
+void Emit(const HeapOptions& options, const nlohmann::ordered_json& line) {
+  // Names are the embedder's: what is not UTF-8 in them is replaced.
+  const std::string text = line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  options.gc_log(text.c_str(), options.gc_log_data);
 }
 
 }  // namespace
@@ -35,7 +36,7 @@ void LogMinor(const RegionState& region, const MinorCollection::Plan& plan,
   line["nursery_bytes"] = region.nursery_blocks * kBlockSize;
   line["old_bytes"] = region.OldBytes();
   line["block_bytes"] = region.BytesUsed();
-  Emit(region, line);
+  Emit(region.heap.options, line);
 }
 
 void LogMajor(const RegionState& region, const MajorCollection& major, uint64_t nanos) {
@@ -46,7 +47,16 @@ void LogMajor(const RegionState& region, const MajorCollection& major, uint64_t 
   line["freed_blocks"] = major.freed_blocks();
   line["old_limit_bytes"] = region.old_limit_bytes;
   line["block_bytes"] = region.BytesUsed();
-  Emit(region, line);
+  Emit(region.heap.options, line);
+}
+
+void LogGroup(const HeapState& heap, size_t regions, uint64_t nanos) {
+  Emit(heap.options, {{"event", "group"},
+                      {"time", platform::NowNanos()},
+                      {"heap", heap.options.name},
+                      {"nanos", nanos},
+                      {"regions", regions},
+                      {"used_bytes", heap.pool.used_bytes()}});
 }
 
 }  // namespace Atoll

@@ -8,11 +8,13 @@
 
 namespace Atoll {
 
-/// One JSON object per collection, to HeapOptions::gc_log. Keys: event ("minor" or "major"),
-/// heap, region, nanos, and bytes as named. Called only when a log is asked for.
+/// One JSON object per collection, to HeapOptions::gc_log; a major one is preceded by its minor, a
+/// group collection by those of its regions. Keys: event ("minor", "major", "group"), heap, region,
+/// nanos, and bytes as named. Called only when a log is asked for.
 void LogMinor(const RegionState& region, const MinorCollection::Plan& plan,
               const MinorCollection& minor, uint64_t nanos);
 void LogMajor(const RegionState& region, const MajorCollection& major, uint64_t nanos);
+void LogGroup(const HeapState& heap, size_t regions, uint64_t nanos);
 
 }  // namespace Atoll
 

@@ -8,12 +8,6 @@
 namespace Atoll::pacing {
 namespace {
 
-// A region's first major collection, and the least distance between two: this share of the heap's
-// limit divided by its regions, within bounds. A few regions need not collect often to stay small;
-// many must.
-constexpr size_t kLeastExtraShareOfLimit = 16;
-constexpr size_t kSmallestLeastExtra = size_t{2} << 20;
-constexpr size_t kLargestLeastExtra = size_t{64} << 20;
 // The extra memory lies between these shares of the live size: below, collections come too thick;
 // above, peak memory would be more than twice the live size.
 constexpr double kLeastExtraShare = 0.4;
@@ -57,17 +51,8 @@ int FreeWorkers(const RegionState& region) {
   return std::max(1, heap.options.workers - others);
 }
 
-size_t LeastExtraBytes(const RegionState& region) {
-  const HeapState& heap = region.heap;
-  // Relaxed: a statistic.
-  const size_t regions = std::max<size_t>(heap.region_count.load(std::memory_order_relaxed), 1);
-  return std::clamp(heap.options.limit_bytes / kLeastExtraShareOfLimit / regions,
-                    kSmallestLeastExtra, kLargestLeastExtra);
-}
-
 bool MajorIsDue(const RegionState& region) {
-  const size_t limit = region.old_limit_bytes != 0 ? region.old_limit_bytes : LeastExtraBytes(region);
-  return region.OldBytes() + region.young_large_bytes > limit;
+  return region.OldBytes() + region.young_large_bytes > region.OldLimit();
 }
 
 MinorCollection::Plan PlanMinor(const RegionState& region, int group_workers) {
@@ -131,7 +116,7 @@ void AfterMajor(RegionState& region, uint64_t mark_nanos, uint64_t now) {
   }
   extra = std::clamp(extra, kLeastExtraShare * live, kMostExtraShare * live);
   region.old_limit_bytes =
-      static_cast<size_t>(live + std::max(extra, static_cast<double>(LeastExtraBytes(region))));
+      static_cast<size_t>(live + std::max(extra, static_cast<double>(region.LeastExtraBytes())));
   region.last_major_end_nanos = now;
   region.promoted_at_last_major = region.stats.promoted_bytes;
 }

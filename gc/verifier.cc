@@ -37,8 +37,9 @@ class RootCollector final : public RootVisitor {
 
 class RegionVerifier {
  public:
-  explicit RegionVerifier(RegionState& region)
+  RegionVerifier(RegionState& region, bool regions_are_held)
       : region_(region),
+        regions_are_held_(regions_are_held),
         heap_(region.heap),
         space_(*region.heap.space),
         encoding_(region.heap.options.encoding) {}
@@ -188,7 +189,7 @@ class RegionVerifier {
       return "which lies in free memory (I1)";
     }
     if (parts_.count(space_.tag(block) >> tag::kPartShift) == 0) {
-      return "which lies in another region (I1)";
+      return "which lies in " + OwnerOf(block) + " (I1)";
     }
     if (object % kGranule != 0) return "which is misaligned (I1)";
     if (info.space == Space::kNew) {
@@ -298,6 +299,17 @@ class RegionVerifier {
 
   // ---- Messages
 
+  std::string OwnerOf(BlockIndex block) const {
+    if (!regions_are_held_) return "another region";
+    const uint32_t id = space_.tag(block) >> tag::kPartShift;
+    for (RegionState* other : heap_.regions) {
+      bool found = false;
+      other->ForEachPart([&](Part& part) { found |= part.raw_id == id; });
+      if (found) return "another region, \"" + other->options.name + "\"";
+    }
+    return "a block of no region";
+  }
+
   std::string Describe(uintptr_t object) const {
     return "\"" + heap_.types.OfHeader(HeaderOf(object).load()).name() + "\" at " + Hex(object);
   }
@@ -332,6 +344,7 @@ class RegionVerifier {
   }
 
   RegionState& region_;
+  const bool regions_are_held_;
   HeapState& heap_;
   const AddressSpace& space_;
   const RefEncoding encoding_;
@@ -345,7 +358,9 @@ class RegionVerifier {
 
 }  // namespace
 
-Status VerifyRegion(RegionState& region) { return RegionVerifier(region).Run(); }
+Status VerifyRegion(RegionState& region, bool regions_are_held) {
+  return RegionVerifier(region, regions_are_held).Run();
+}
 
 Status VerifyBlocks(HeapState& heap) {
   const AddressSpace& space = *heap.space;
@@ -379,7 +394,8 @@ Status VerifyBlocks(HeapState& heap) {
         status = Violated("I2: slot +" + std::to_string(slot.address() - object) +
                           " of the Program object \"" +
                           heap.types.OfHeader(HeaderOf(object).load()).name() + "\" at " +
-                          Hex(object) + " refers to a private object at " + Hex(target));
+                          Hex(object) + " refers to a private object, a \"" +
+                          heap.types.OfHeader(HeaderOf(target).load()).name() + "\" at " + Hex(target));
       });
     });
   });

@@ -68,6 +68,7 @@ HeapStats Heap::stats() const {
   stats.major = pauses(state_->major_pauses);
   stats.group = pauses(state_->group_pauses);
   stats.promoted_bytes = state_->promoted_bytes;
+  stats.adoptions += state_->adoptions_of_gone_regions;
   stats.safepoints = state_->safepoints.stats();
   return stats;
 }

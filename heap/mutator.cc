@@ -234,7 +234,7 @@ Status Mutator::AddFinalizer(ObjectPtr object, FinalizerKind kind, FinalizerFn f
 void Mutator::AdjustExternalBytes(int64_t delta) {
   RegionState& region = region_->state();
   region.AddExternalBytes(delta);
-  if (delta > 0 && region.old_limit_bytes != 0 && region.OldBytes() > region.old_limit_bytes) {
+  if (delta > 0 && region.OldBytes() > region.OldLimit()) {
     RequestPoll(poll_bits::kCollect);
   }
 }

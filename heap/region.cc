@@ -24,6 +24,10 @@ Region::~Region() {
     region.heap.region_count.store(region.heap.regions.size(),
                                    std::memory_order_relaxed);  // statistic
   }
+  {
+    platform::MutexLock lock(region.heap.stats_mutex);
+    region.heap.adoptions_of_gone_regions += region.stats.adoptions;
+  }
   region.persistents->Clear(/*close=*/true);
   region.RetireAllocators();
   std::vector<Finalizer> finalizers;

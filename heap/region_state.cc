@@ -15,6 +15,11 @@ constexpr int kCollectionMutexRank = 100;
 
 // Blocks with fewer free lines are not worth a visit when allocating into holes.
 constexpr uint16_t kRecyclableLines = 16;
+
+// See LeastExtraBytes.
+constexpr size_t kLeastExtraShareOfLimit = 16;
+constexpr size_t kSmallestLeastExtra = size_t{2} << 20;
+constexpr size_t kLargestLeastExtra = size_t{64} << 20;
 }  // namespace
 
 RegionState::RegionState(HeapState& heap_state, RegionOptions region_options)
@@ -116,6 +121,13 @@ BlockIndex RegionState::TakeYoungBlock(BlockPool::Allowance allowance) {
 void RegionState::AddExternalBytes(int64_t delta) {
   external_bytes.fetch_add(delta, std::memory_order_relaxed);  // a counter
   heap.pool.AddExternalBytes(delta);
+}
+
+size_t RegionState::LeastExtraBytes() const {
+  // Relaxed: a statistic.
+  const size_t regions = std::max<size_t>(heap.region_count.load(std::memory_order_relaxed), 1);
+  return std::clamp(heap.options.limit_bytes / kLeastExtraShareOfLimit / regions,
+                    kSmallestLeastExtra, kLargestLeastExtra);
 }
 
 size_t RegionState::OldBytes() const { return old_used_bytes + ExternalBytes(); }

@@ -51,6 +51,11 @@ struct RegionState {
 
   /// An empty young block for a mutator or a survivor, tagged; from the spares first.
   BlockIndex TakeYoungBlock(BlockPool::Allowance allowance);
+  /// The size of Old, Large and external bytes at which a major is due.
+  size_t OldLimit() const { return old_limit_bytes != 0 ? old_limit_bytes : LeastExtraBytes(); }
+  /// The least that a region may grow by between two majors: a share of the heap's limit divided by
+  /// its regions, within bounds. A few regions need not collect often to stay small; many must.
+  size_t LeastExtraBytes() const;
   bool NurseryHasRoom() const { return eden_blocks < nursery_blocks; }
 
   void AddExternalBytes(int64_t delta);
