@@ -10,6 +10,9 @@
 
 namespace Atoll {
 
+// Nurseries from this size on, 4 MiB, are not in a cache close by.
+inline constexpr size_t kPrefetchBlocks = (size_t{4} << 20) / kBlockSize;
+
 template <typename E, bool kMajor, bool kParallel>
 class CycleOf final : public Cycle {
  public:
@@ -24,6 +27,7 @@ class CycleOf final : public Cycle {
     if (!kMajor) std::swap(tracers_[0].old, region.promotion);
     region.ForEachPart([this](Part& part) { parts_.push_back(&part); });
     scan_all_old_ = scan_all_old;
+    state_.prefetch = kMajor || region.eden_blocks >= kPrefetchBlocks;
   }
 
   void Trace() override {

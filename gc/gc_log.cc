@@ -45,7 +45,7 @@ void LogMajor(const RegionState& region, const MajorCollection& major, uint64_t 
   line["objects"] = major.counters().objects;
   line["candidate_blocks"] = major.candidate_blocks();
   line["freed_blocks"] = major.freed_blocks();
-  line["old_limit_bytes"] = region.old_limit_bytes;
+  line["old_limit_bytes"] = region.OldLimit();
   line["block_bytes"] = region.BytesUsed();
   Emit(region.heap.options, line);
 }

@@ -10,8 +10,8 @@ namespace {
 
 // The extra memory lies between these shares of the live size: below, collections come too thick;
 // above, peak memory would be more than twice the live size.
-constexpr double kLeastExtraShare = 0.4;
-constexpr double kMostExtraShare = 0.85;
+constexpr double kLeastExtraShare = 0.5;
+constexpr double kMostExtraShare = 0.9;
 // MemBalancer's trade-off of memory against collection time: bytes of extra memory that are worth
 // a nanosecond of marking each... larger gives more memory.
 constexpr double kBalance = 60.0;
@@ -20,6 +20,10 @@ constexpr double kBalance = 60.0;
 constexpr double kGrowAbove = 0.10;
 constexpr double kShrinkBelow = 0.03;
 // Above this predicted survival ageing is a waste: what survives once mostly survives twice.
+// With the nursery at its largest, this survival so many times shows that its size does not matter.
+constexpr double kMassSurvival = 0.85;
+constexpr int kMassSurvivalsInVain = 3;
+constexpr size_t kVainNurseryBytes = size_t{8} << 20;
 constexpr double kPromoteAllAbove = 0.35;
 constexpr double kInPlaceAbove = 0.50;
 // Predicted survivors that make it worth to wake another thread, which takes about 40 us.
@@ -87,7 +91,14 @@ void AfterMinor(RegionState& region, const MinorCollection& minor, uint64_t nano
   size_t most = options.max_nursery_bytes / kBlockSize;
   size_t blocks = region.nursery_blocks;
   const double predicted = region.predicted_survival;
-  if (predicted > kGrowAbove) {
+  region.mass_survivals = survival > kMassSurvival && blocks >= most / 2
+                              ? region.mass_survivals + 1
+                          : survival < kPromoteAllAbove ? 0
+                                                        : region.mass_survivals;
+  if (region.mass_survivals >= kMassSurvivalsInVain) {
+    // No size of nursery helps: what is made here lives. The next major tries again.
+    blocks = std::max(least, kVainNurseryBytes / kBlockSize);
+  } else if (predicted > kGrowAbove) {
     blocks *= 4;
     const double per_byte =
         region.minor_nanos_per_byte == 0 ? kNanosPerByte : region.minor_nanos_per_byte;
@@ -118,6 +129,7 @@ void AfterMajor(RegionState& region, uint64_t mark_nanos, uint64_t now) {
   region.old_limit_bytes =
       static_cast<size_t>(live + std::max(extra, static_cast<double>(region.LeastExtraBytes())));
   region.last_major_end_nanos = now;
+  if (region.mass_survivals != 0 && region.stats.majors % 8 == 0) region.mass_survivals = 0;
   region.promoted_at_last_major = region.stats.promoted_bytes;
 }
 

@@ -19,6 +19,8 @@ struct TraceState {
 
   RegionState& region;
   HeapState& heap;
+  /// So much is traced that it misses the cache: prefetch before scanning.
+  bool prefetch = false;
   /// Where promoted and evacuated objects go.
   const OldAllocator::Source promotion_source;
   WorkSharing sharing;

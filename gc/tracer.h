@@ -161,7 +161,7 @@ class Tracer final : public RootVisitor, public SlotVisitor {
   }
   /// The same without looking at other threads' work: for phases of one thread.
   void DrainOwn() {
-    if constexpr (kMajor) {
+    if (state_.prefetch) {
       DrainPrefetching();
     } else {
       MarkEntry entry;

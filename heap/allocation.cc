@@ -212,8 +212,7 @@ uintptr_t Mutator::TakeLarge(size_t size, CollectMode mode) {
       const bool nursery_full = region.young_large_bytes != 0 &&
                                 region.young_large_bytes + size > LargeNurseryBytes(region);
       const bool old_full =
-          region.old_limit_bytes != 0 &&
-          region.OldBytes() + region.young_large_bytes + size > region.old_limit_bytes;
+          region.OldBytes() + region.young_large_bytes + size > region.OldLimit();
       wants_collection = nursery_full || old_full;
     }
     if (wants_collection) {
@@ -252,7 +251,7 @@ uintptr_t Mutator::TakeNonMoving(size_t size, CollectMode mode) {
   const AddressSpace& space = *region.heap.space;
   Attempts attempts(*this, mode == kMayCollect);
   for (;;) {
-    if (region.old_limit_bytes != 0 && region.OldBytes() + size > region.old_limit_bytes) {
+    if (region.OldBytes() + size > region.OldLimit()) {
       if (attempts.CollectNursery()) continue;
     }
     platform::Mutex& mutex = region.non_moving_mutex;

@@ -10,6 +10,10 @@
 namespace Atoll {
 namespace {
 
+// Smaller heaps use small pages: where the system takes free huge pages away from a virtual machine,
+// the first touch of one costs five times that of small ones, and only a large heap gets it back.
+constexpr size_t kHugePagesFrom = size_t{256} << 20;
+
 // The mask of `blocks` (1 to 63) adjacent bits at bit 0.
 uint64_t RunMask(size_t blocks) {
   return blocks == kBlocksPerChunk ? ~uint64_t{0} : (uint64_t{1} << blocks) - 1;
@@ -67,7 +71,9 @@ BlockPool::Chunk* BlockPool::AddChunksLocked(size_t count) {
   const BlockIndex first = space_.TakeChunks(count);
   if (first == kNoBlock) return nullptr;
   void* memory = reinterpret_cast<void*>(space_.AddressOf(first));
-  if (options_.huge_pages) platform::AdviseHugePages(memory, count * kChunkSize);
+  if (options_.huge_pages && mapped_blocks_ * kBlockSize >= kHugePagesFrom) {
+    platform::AdviseHugePages(memory, count * kChunkSize);
+  }
   Chunk* head = nullptr;
   const uint64_t now = platform::NowNanos();
   for (size_t i = count; i-- > 0;) {

@@ -33,7 +33,7 @@ Mutator::~Mutator() {
     if (record_->has_open_handles() || no_collect_depth_ != 0) {
       region_->state().heap.Report(Violation::Kind::kHandlesAtExit,
                                    "mutator \"" + name() +
-                                       "\" is destroyed while a HandleScope, StackRef or "
+                                       "\" is destroyed while a HandleScope, StackScope or "
                                        "NoCollectScope is open; its handles are "
                                        "dropped. End the scopes first, and call Detach to be told");
       while (record_->handles->previous != nullptr) {
@@ -55,7 +55,7 @@ Status Mutator::Detach() {
   if (record_->has_open_handles() || no_collect_depth_ != 0) {
     return {StatusCode::kFailedPrecondition,
             "mutator \"" + name() +
-                "\" cannot detach while a HandleScope, StackRef or NoCollectScope "
+                "\" cannot detach while a HandleScope, StackScope or NoCollectScope "
                 "of it is open; end the scopes first"};
   }
   if (manager() == nullptr || (state() != MutatorState::kNative && Current() != this)) {

@@ -135,7 +135,7 @@ RegionStats Region::stats() const {
   stats.block_bytes = region.blocks.load(std::memory_order_relaxed) * kBlockSize;  // statistic
   stats.external_bytes = region.ExternalBytes();
   stats.nursery_bytes = region.nursery_blocks * kBlockSize;
-  stats.old_limit_bytes = region.old_limit_bytes;
+  stats.old_limit_bytes = region.OldLimit();
   return stats;
 }
 

@@ -109,6 +109,7 @@ struct RegionState {
   size_t young_large_bytes = 0;
   double predicted_survival = 0.1;
   double minor_nanos_per_byte = 0;  // of survivors
+  int mass_survivals = 0;           // minors in a row of a large nursery that nearly all survived
 
   // Pacing of majors: see gc/pacing.h.
   size_t old_used_bytes = 0;   // live after the last major, promoted and adopted since

@@ -52,7 +52,7 @@ void Minor(benchmark::State& state, bool promotes) {
     micro.Clear();
     micro.CollectMinor();
     micro.CollectMinor();
-    heap.Put(micro.table(), 0, bench::BottomUp(heap, kSurvivingDepth));
+    heap.Put(micro.table(), 0, bench::BottomUp<AtollHeap>(heap, kSurvivingDepth));
     for (int i = 0; i < kGarbage; ++i) benchmark::DoNotOptimize(heap.Make(i));
     if (promotes) {
       micro.CollectMinor();
@@ -74,7 +74,7 @@ BENCHMARK_CAPTURE(Minor, promotes, true)->Name("collect/minor_promotes")->UseMan
 void MajorMarks(benchmark::State& state) {
   const auto depth = static_cast<int>(state.range(0));
   MicroHeap micro;
-  micro.heap().Put(micro.table(), 0, bench::BottomUp(micro.heap(), depth));
+  micro.heap().Put(micro.table(), 0, bench::BottomUp<AtollHeap>(micro.heap(), depth));
   micro.CollectMajor();
   double seconds = 0;
   uint64_t objects = 0;
@@ -93,7 +93,7 @@ void MajorSweeps(benchmark::State& state) {
   double seconds = 0;
   uint64_t objects = 0;
   for (auto _ : state) {
-    micro.heap().Put(micro.table(), 0, bench::BottomUp(micro.heap(), depth));
+    micro.heap().Put(micro.table(), 0, bench::BottomUp<AtollHeap>(micro.heap(), depth));
     micro.CollectMajor();
     micro.Clear();
     Time(state, seconds, [&] { micro.CollectMajor(); });

@@ -89,6 +89,7 @@ class AtollWorld {
 class AtollHeap {
  public:
   using World = AtollWorld;
+  using Pass = const AtollHeap&;  // three words would go over the stack at each call
   using Node = AtollNode;
   using Table = Atoll::RefArray<AtollNode>;
   using Doubles = Atoll::DataArray<double>;
@@ -97,8 +98,12 @@ class AtollHeap {
 
   class Owner;
 
-  struct Scope {
-    explicit Scope(AtollHeap) {}
+  class Scope {
+   public:
+    ATOLL_ALWAYS_INLINE explicit Scope(AtollHeap heap) : scope_(heap.mutator()) {}
+
+   private:
+    Atoll::StackScope scope_;
   };
   template <typename T>
   class Root : public Atoll::StackLocal<T> {
@@ -195,9 +200,7 @@ class AtollHeap::Owner {
     context_.mutator = mutator_.get();
     mutator_->LeaveNative();
   }
-  ~Owner() {
-    OrExit(mutator_->Detach());
-  }
+  ~Owner() { OrExit(mutator_->Detach()); }
   Owner(const Owner&) = delete;
   Owner& operator=(const Owner&) = delete;
 

@@ -25,8 +25,8 @@ struct BinaryTreesOptions {
 template <typename H>
 int64_t BuildAndCount(H heap, int depth) {
   const typename H::Scope scope(heap);
-  const typename H::template Root<typename H::Node> tree(heap, BottomUp(heap, depth));
-  const int64_t count = Count(heap, tree.get(), depth);
+  const typename H::template Root<typename H::Node> tree(heap, BottomUp<H>(heap, depth));
+  const int64_t count = Count<H>(heap, tree.get(), depth);
   if constexpr (H::kExplicit) heap.DropTree(tree.get());
   heap.Poll();
   return count;
@@ -50,7 +50,8 @@ int64_t BinaryTreesOnce(typename H::World& world, const BinaryTreesOptions& opti
   H heap = owner.heap();
   const typename H::Scope scope(heap);
   int64_t check = BuildAndCount(heap, options.depth + 1);
-  const typename H::template Root<typename H::Node> long_lived(heap, BottomUp(heap, options.depth));
+  const typename H::template Root<typename H::Node> long_lived(heap,
+                                                               BottomUp<H>(heap, options.depth));
   if (options.threads == 1) {
     check += BinaryTreesShare(heap, options, 0);
   } else {
@@ -62,7 +63,7 @@ int64_t BinaryTreesOnce(typename H::World& world, const BinaryTreesOptions& opti
     });
     check += sum;
   }
-  check += Count(heap, long_lived.get(), options.depth);
+  check += Count<H>(heap, long_lived.get(), options.depth);
   if constexpr (H::kExplicit) heap.DropTree(long_lived.get());
   return check;
 }

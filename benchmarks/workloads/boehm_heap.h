@@ -36,6 +36,7 @@ class BoehmThread {
 class BoehmHeap : public PlainHeap<BoehmHeap> {
  public:
   struct World {};
+  using Pass = BoehmHeap;
   static constexpr bool kExplicit = false;
 
   struct Owner {

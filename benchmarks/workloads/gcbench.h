@@ -31,13 +31,13 @@ int64_t GcBenchTrees(H heap, int tree_depth, int64_t count) {
   for (int64_t i = 0; i < count; ++i) {
     const typename H::Scope scope(heap);
     const typename H::template Root<Node> tree(heap, heap.Make(1));
-    Populate(heap, tree_depth, tree.get());
+    Populate<H>(heap, tree_depth, tree.get());
     check += H::Value(tree.get());
     if constexpr (H::kExplicit) heap.DropTree(tree.get());
     heap.Poll();
   }
   for (int64_t i = 0; i < count; ++i) {
-    Node* tree = BottomUp(heap, tree_depth);
+    Node* tree = BottomUp<H>(heap, tree_depth);
     check += H::Value(tree);
     if constexpr (H::kExplicit) heap.DropTree(tree);
     heap.Poll();
@@ -51,12 +51,12 @@ int64_t GcBenchOnce(typename H::World& world, int depth, int64_t doubles) {
   typename H::Owner owner(world);
   H heap = owner.heap();
   const typename H::Scope scope(heap);
-  Node* stretch = BottomUp(heap, depth + 1);
+  Node* stretch = BottomUp<H>(heap, depth + 1);
   int64_t check = H::Value(stretch);
   if constexpr (H::kExplicit) heap.DropTree(stretch);
 
   const typename H::template Root<Node> long_lived(heap, heap.Make(1));
-  Populate(heap, depth, long_lived.get());
+  Populate<H>(heap, depth, long_lived.get());
   const typename H::template Root<typename H::Doubles> array(
       heap, heap.MakeDoubles(static_cast<size_t>(doubles)));
   double* data = H::Data(array.get());
@@ -66,7 +66,7 @@ int64_t GcBenchOnce(typename H::World& world, int depth, int64_t doubles) {
     check += GcBenchTrees(heap, tree_depth, 2 * TreeSize(depth + 1) / TreeSize(tree_depth));
   }
 
-  check += Count(heap, long_lived.get(), depth);
+  check += Count<H>(heap, long_lived.get(), depth);
   if (H::Data(array.get())[1000] != 1.0 / 1001.0) {
     std::fprintf(stderr, "gcbench: the array of doubles was damaged\n");
     std::abort();

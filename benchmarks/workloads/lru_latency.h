@@ -41,7 +41,7 @@ class LruCache {
  private:
   void Put(uint32_t place, uint32_t key) {
     const typename H::Scope scope(heap_);
-    const typename H::template Root<typename H::Node> tree(heap_, BottomUp(heap_, 3));
+    const typename H::template Root<typename H::Node> tree(heap_, BottomUp<H>(heap_, 3));
     typename H::Node* entry = heap_.Make(tree, static_cast<int64_t>(key));
     if constexpr (H::kExplicit) {
       if (typename H::Node* old = heap_.At(table_.get(), place)) heap_.DropTree(old);

@@ -13,6 +13,7 @@ namespace bench {
 class MallocHeap : public PlainHeap<MallocHeap> {
  public:
   struct World {};
+  using Pass = MallocHeap;
   static constexpr bool kExplicit = true;
 
   struct Owner {

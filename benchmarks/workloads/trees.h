@@ -22,6 +22,7 @@
 ///   Doubles* MakeDoubles(n); Data(doubles)
 ///   Poll()                          a point at which the heap may do as it likes
 ///   H::Away(h)                      on the stack: no reference is touched until it ends (waiting)
+///   H::Pass                         how recursive functions take an H
 ///   kExplicit                       explicit heaps free: DropOne, DropTree, DropDoubles
 ///   kMoves                          raw pointers do not outlive Make and Poll
 ///
@@ -34,26 +35,26 @@ namespace bench {
 inline constexpr int64_t TreeSize(int depth) { return (int64_t{1} << (depth + 1)) - 1; }
 
 template <typename H>
-typename H::Node* BottomUpParent(H heap, int depth);
+typename H::Node* BottomUpParent(typename H::Pass heap, int depth);
 
 /// Both children are built, then the parent that holds them. (Inline for the leaves' sake.)
 template <typename H>
-inline __attribute__((always_inline)) typename H::Node* BottomUp(H heap, int depth) {
-  return depth == 0 ? heap.Make(1) : BottomUpParent(heap, depth);
+inline __attribute__((always_inline)) typename H::Node* BottomUp(typename H::Pass heap, int depth) {
+  return depth == 0 ? heap.Make(1) : BottomUpParent<H>(heap, depth);
 }
 
 template <typename H>
-__attribute__((noinline)) typename H::Node* BottomUpParent(H heap, int depth) {
+__attribute__((noinline)) typename H::Node* BottomUpParent(typename H::Pass heap, int depth) {
   const typename H::Scope scope(heap);
-  const typename H::template Root<typename H::Node> left(heap, BottomUp(heap, depth - 1));
-  const typename H::template Root<typename H::Node> right(heap, BottomUp(heap, depth - 1));
+  const typename H::template Root<typename H::Node> left(heap, BottomUp<H>(heap, depth - 1));
+  const typename H::template Root<typename H::Node> right(heap, BottomUp<H>(heap, depth - 1));
   return heap.Make(left, right, 1);
 }
 
 /// Top down: children are made without children, stored into `node`, which is older, and then
 /// populated themselves.
 template <typename H>
-void Populate(H heap, int depth, typename H::Node* node) {
+void Populate(typename H::Pass heap, int depth, typename H::Node* node) {
   if (depth == 0) return;
   const typename H::Scope scope(heap);
   const typename H::template Root<typename H::Node> parent(heap, node);
@@ -62,8 +63,8 @@ void Populate(H heap, int depth, typename H::Node* node) {
   typename H::Node* right = heap.Make(1);
   heap.SetRight(parent.get(), right);
   if (depth == 1) return;
-  Populate(heap, depth - 1, heap.Left(parent.get()));
-  Populate(heap, depth - 1, heap.Right(parent.get()));
+  Populate<H>(heap, depth - 1, heap.Left(parent.get()));
+  Populate<H>(heap, depth - 1, heap.Right(parent.get()));
 }
 
 /// The sum over a tree, with no poll on the way.
@@ -78,15 +79,15 @@ int64_t CountWithoutPoll(const typename H::Node* node) {
 /// The sum over a tree of this depth. A heap with polls gets one every 1,000 nodes or so, as
 /// managed code has at its calls, lest another mutator of the region wait for the whole walk.
 template <typename H>
-int64_t Count(H heap, typename H::Node* node, int depth) {
+int64_t Count(typename H::Pass heap, typename H::Node* node, int depth) {
   constexpr int kDepthBetweenPolls = 9;
   if (!H::kMoves || depth <= kDepthBetweenPolls) return CountWithoutPoll<H>(node);
   const typename H::Scope scope(heap);
   const typename H::template Root<typename H::Node> root(heap, node);
   heap.Poll();
   int64_t sum = H::Value(root.get());
-  sum += Count(heap, H::Left(root.get()), depth - 1);
-  sum += Count(heap, H::Right(root.get()), depth - 1);
+  sum += Count<H>(heap, H::Left(root.get()), depth - 1);
+  sum += Count<H>(heap, H::Right(root.get()), depth - 1);
   return sum;
 }
 

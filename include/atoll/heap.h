@@ -110,7 +110,7 @@ struct HeapOptions {
   uint64_t pause_target_nanos = 50'000'000;
   /// Threads of one collection, the collecting thread included. 0: one per processor.
   int workers = 0;
-  /// Back chunks by huge pages (transparent, on request).
+  /// Ask for (transparent) huge pages, from 256 MiB of mapped memory on.
   bool huge_pages = true;
   /// How long free memory is kept before it goes back to the system.
   uint64_t decay_nanos = 1'000'000'000;

@@ -184,6 +184,7 @@ class Mutator final : public MutatorThread {
   friend class NoCollectScope;
   friend class LocalRef;
   friend class StackRef;
+  friend class StackScope;
   friend class Region;
   friend struct MutatorRecord;
   friend struct JitDescriptor;
