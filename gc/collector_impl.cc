@@ -54,7 +54,7 @@ void CollectorImpl::RunMinor(RegionState& region, Kind kind, int group_workers,
 }
 
 void CollectorImpl::CollectStopped(RegionState& region, Kind kind, int workers,
-                                   std::vector<Finalizer>& due) {
+                                   std::vector<Finalizer>& due, bool compact) {
   if (region.OwnPart() == nullptr) return;  // owns nothing, and cannot be given a part
   VerifyStopped(region, "before");
   const uint64_t start = platform::NowNanos();
@@ -68,8 +68,8 @@ void CollectorImpl::CollectStopped(RegionState& region, Kind kind, int workers,
   }
   if (kind != Kind::kMinor) {
     const uint64_t major_start = platform::NowNanos();
-    MajorCollection major(region,
-                          {kind == Kind::kGroup || heap_.options.stress.move_everything, workers});
+    MajorCollection major(
+        region, {compact || kind == Kind::kGroup || heap_.options.stress.move_everything, workers});
     major.Prepare();
     major.Trace();
     major.ProcessWeak(due);
@@ -137,7 +137,17 @@ void CollectorImpl::CollectForAllocation(Mutator& mutator, Urgency urgency) {
     if (region.AnyNoCollectScope()) return;
     const bool major = urgency == Urgency::kMemoryShort || pacing::MajorIsDue(region);
     CollectStopped(region, major ? Kind::kMajor : Kind::kMinor, MajorWorkers(region), due);
-    if (urgency == Urgency::kMemoryShort) heap_.pool.ReturnFreeChunks();
+    if (urgency != Urgency::kMemoryShort) return;
+    // Nothing could be freed as a block, but perhaps much within blocks.
+    if (const BlockIndex block = region.TakeBlocks(1, BlockPool::Allowance::kLimit);
+        block != kNoBlock) {
+      region.GiveBlocks(block, 1);
+    } else if (region.own->recyclable.block_count() > 0 ||
+               region.stats.live_bytes / 4 * 5 <
+                   region.blocks.load(std::memory_order_relaxed) * kBlockSize) {  // a counter
+      CollectStopped(region, Kind::kMajor, MajorWorkers(region), due, /*compact=*/true);
+    }
+    heap_.pool.ReturnFreeChunks();
   });
 }
 

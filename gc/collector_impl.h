@@ -29,7 +29,8 @@ class CollectorImpl final : public Collector {
   void WithRegionStopped(Mutator& mutator,
                          FunctionRef<void(RegionState&, std::vector<Finalizer>&)> fn);
   /// One collection of one stopped region, with statistics, log and the verifier's knob.
-  void CollectStopped(RegionState& region, Kind kind, int workers, std::vector<Finalizer>& due);
+  void CollectStopped(RegionState& region, Kind kind, int workers, std::vector<Finalizer>& due,
+                      bool compact = false);
   /// `group_workers`: how many a group collection gives this region; 0 in a private collection.
   void RunMinor(RegionState& region, Kind kind, int group_workers, std::vector<Finalizer>& due);
   void VerifyStopped(RegionState& region, const char* when);

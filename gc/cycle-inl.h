@@ -143,14 +143,14 @@ class CycleOf final : public Cycle {
   // stack was refused memory. Done by one thread.
   void ScanAllOld(TracerOf& tracer) {
     tracer.old.Retire(region_);
-    region_.non_moving.Retire(region_);  // its block is in no list either
+    region_.non_moving.Retire(region_);                      // its block is in no list either
     std::vector<std::pair<BlockIndex, const Part*>> blocks;  // tracing changes the lists
     ForEachBlock(region_, [&](BlockIndex block, Part& part) { blocks.emplace_back(block, &part); });
     // From-space and what is promoted in place: only marked objects have been reached. In a major
     // that holds of all.
     auto reached_only = [&](BlockIndex block, const Part& part) {
-      return kMajor || (&part == region_.own.get() &&
-                        (region_.heap.space->tag(block) & tag::kYoung) != 0);
+      return kMajor ||
+             (&part == region_.own.get() && (region_.heap.space->tag(block) & tag::kYoung) != 0);
     };
     // An object's lines are covered when it is scanned. Those that wait to be, or whose entry was
     // lost, are covered first: scanning allocates, perhaps into the holes of these very blocks.

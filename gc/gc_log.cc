@@ -17,7 +17,8 @@ nlohmann::ordered_json Begin(const char* event, const RegionState& region, uint6
 
 void Emit(const HeapOptions& options, const nlohmann::ordered_json& line) {
   // Names are the embedder's: what is not UTF-8 in them is replaced.
-  const std::string text = line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  const std::string text =
+      line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   options.gc_log(text.c_str(), options.gc_log_data);
 }
 

@@ -1,6 +1,7 @@
 #include "gc/major_collection.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "gc/minor_collection.h"
 #include "heap/mutator_record.h"
@@ -62,28 +63,41 @@ void MajorCollection::MergeAdoptedParts() {
 void MajorCollection::ChooseCandidates() {
   const AddressSpace& space = *region_.heap.space;
   const BlockPool& pool = region_.heap.pool;
+  // A collection may use the reserve: it gives back more than it takes.
   const size_t used = pool.used_bytes();
-  size_t room = (pool.limit_bytes() > used ? pool.limit_bytes() - used : 0) / kLineSize;
+  const size_t allowed = pool.limit_bytes() + pool.reserve_bytes();
+  size_t room = (allowed > used ? allowed - used : 0) / kLineSize;
   // Relaxed: see RegionState.
   if (const size_t limit = region_.limit_bytes.load(std::memory_order_relaxed); limit != 0) {
     const size_t mine = region_.BytesUsed();
-    room = std::min(room, (limit > mine ? limit - mine : 0) / kLineSize);
+    const size_t most = limit + RegionState::ReserveOf(limit);
+    room = std::min(room, (most > mine ? most - mine : 0) / kLineSize);
   }
   size_t budget_lines =
       plan_.compact
           ? room
           : std::min(room, region_.own->old.block_count() * kLinesPerBlock / kEvacuationShare);
+  std::vector<BlockIndex> blocks;
   region_.own->old.ForEach(space, [&](BlockIndex block) {
-    BlockInfo& info = space.info(block);
+    const BlockInfo& info = space.info(block);
     if ((info.flags & (block_flags::kPinned | block_flags::kNonMoving)) != 0) return;
-    if (!plan_.compact && info.free_lines < kSparseFreeLines) return;
+    if (plan_.compact || info.free_lines >= kSparseFreeLines) blocks.push_back(block);
+  });
+  // The sparsest first: they give the most for what they take.
+  if (plan_.compact) {
+    std::stable_sort(blocks.begin(), blocks.end(), [&](BlockIndex a, BlockIndex b) {
+      return space.info(a).free_lines > space.info(b).free_lines;
+    });
+  }
+  for (const BlockIndex block : blocks) {
+    BlockInfo& info = space.info(block);
     const size_t lines = static_cast<size_t>(kLinesPerBlock - info.free_lines);
-    if (lines > budget_lines) return;
+    if (lines > budget_lines) continue;
     budget_lines -= lines;
     info.flags |= block_flags::kCandidate;
     space.set_tag(block, region_.own->old_tag() | tag::kMove);
     ++candidate_blocks_;
-  });
+  }
 }
 
 void MajorCollection::Prepare() {
@@ -150,7 +164,7 @@ void MajorCollection::Sweep() {
       region_.FreeLarge(block);
     }
   }
-  region_.old_used_bytes = counters_.old_bytes;
+  region_.old_used_bytes.store(counters_.old_bytes, std::memory_order_relaxed);  // stopped
 }
 
 }  // namespace Atoll

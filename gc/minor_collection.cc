@@ -86,7 +86,7 @@ void MinorCollection::Reclaim() {
   region_.eden_blocks = 0;
   region_.young_large_bytes = 0;
   region_.survivor_bytes = counters_.survivor_bytes;
-  region_.old_used_bytes += counters_.old_bytes;
+  region_.old_used_bytes.fetch_add(counters_.old_bytes, std::memory_order_relaxed);  // stopped
 }
 
 }  // namespace Atoll

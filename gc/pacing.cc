@@ -66,11 +66,11 @@ MinorCollection::Plan PlanMinor(const RegionState& region, int group_workers) {
   const bool holes = region.own->recyclable.block_count() > region.nursery_blocks / 4;
   plan.in_place = region.predicted_survival > kInPlaceAbove && !holes;
   plan.promote_all |= plan.in_place;
-  const double survivors = region.predicted_survival *
-                           static_cast<double>(region.eden_blocks * kBlockSize +
-                                               region.survivor_bytes);
-  const bool parallel = survivors >= static_cast<double>(kParallelMinorBytes) ||
-                        region.heap.options.stress.parallel;
+  const double survivors =
+      region.predicted_survival *
+      static_cast<double>(region.eden_blocks * kBlockSize + region.survivor_bytes);
+  const bool parallel =
+      survivors >= static_cast<double>(kParallelMinorBytes) || region.heap.options.stress.parallel;
   plan.workers = !parallel ? 1 : group_workers != 0 ? group_workers : FreeWorkers(region);
   return plan;
 }
@@ -83,18 +83,17 @@ void AfterMinor(RegionState& region, const MinorCollection& minor, uint64_t nano
   region.predicted_survival = Smooth(region.predicted_survival, std::min(survival, 1.0));
 
   if (survived >= kBlockSize) {
-    region.minor_nanos_per_byte =
-        Smooth(region.minor_nanos_per_byte, static_cast<double>(nanos) / static_cast<double>(survived));
+    region.minor_nanos_per_byte = Smooth(
+        region.minor_nanos_per_byte, static_cast<double>(nanos) / static_cast<double>(survived));
   }
   const HeapOptions& options = region.heap.options;
   const size_t least = options.nursery_bytes / kBlockSize;
   size_t most = options.max_nursery_bytes / kBlockSize;
   size_t blocks = region.nursery_blocks;
   const double predicted = region.predicted_survival;
-  region.mass_survivals = survival > kMassSurvival && blocks >= most / 2
-                              ? region.mass_survivals + 1
-                          : survival < kPromoteAllAbove ? 0
-                                                        : region.mass_survivals;
+  region.mass_survivals = survival > kMassSurvival && blocks >= most / 2 ? region.mass_survivals + 1
+                          : survival < kPromoteAllAbove                  ? 0
+                                                                         : region.mass_survivals;
   if (region.mass_survivals >= kMassSurvivalsInVain) {
     // No size of nursery helps: what is made here lives. The next major tries again.
     blocks = std::max(least, kVainNurseryBytes / kBlockSize);

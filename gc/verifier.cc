@@ -391,11 +391,11 @@ Status VerifyBlocks(HeapState& heap) {
         const uintptr_t target = heap.options.encoding.Decode(word);
         if (!space.Contains(target) || (space.tag(space.BlockOf(target)) & tag::kShared) != 0)
           return;
-        status = Violated("I2: slot +" + std::to_string(slot.address() - object) +
-                          " of the Program object \"" +
-                          heap.types.OfHeader(HeaderOf(object).load()).name() + "\" at " +
-                          Hex(object) + " refers to a private object, a \"" +
-                          heap.types.OfHeader(HeaderOf(target).load()).name() + "\" at " + Hex(target));
+        status = Violated(
+            "I2: slot +" + std::to_string(slot.address() - object) + " of the Program object \"" +
+            heap.types.OfHeader(HeaderOf(object).load()).name() + "\" at " + Hex(object) +
+            " refers to a private object, a \"" +
+            heap.types.OfHeader(HeaderOf(target).load()).name() + "\" at " + Hex(target));
       });
     });
   });

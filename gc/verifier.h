@@ -14,8 +14,8 @@ namespace Atoll {
 ///   I6  each of its blocks parses into objects of registered types
 /// The error names the first violation, object and slot, and the path to it from a root.
 /// O(objects), and allocates ordinary memory.
-/// `regions_are_held`: all mutators are stopped and the heap's regions_mutex is held, so that an error
-/// can name other regions.
+/// `regions_are_held`: all mutators are stopped and the heap's regions_mutex is held, so that an
+/// error can name other regions.
 Status VerifyRegion(RegionState& region, bool regions_are_held = false);
 
 /// With all mutators stopped: I4 over the whole heap (every block free, a region's, or Program's),

@@ -13,8 +13,6 @@
 namespace Atoll {
 namespace {
 
-constexpr size_t kMaxObjectSize = size_t{1} << 46;
-
 // Large objects are born young, so their bytes ask for minor collections too, but in a larger
 // nursery than small objects': tracing skips them, so little is saved by collecting often.
 size_t LargeNurseryBytes(const RegionState& region) {
@@ -90,8 +88,7 @@ ObjectPtr Mutator::AllocateArraySlow(const Type& type, size_t length, CollectMod
                    "type \"" + type.name() + "\" has no elements; use Allocate"};
     return {};
   }
-  const size_t most = std::min((kMaxObjectSize - type.fixed_size) / type.element_size,
-                               type.length_width == 4 ? size_t{UINT32_MAX} : SIZE_MAX);
+  const size_t most = MaximumLength(type);
   if (length > most) {
     last_error_ = {StatusCode::kInvalidArgument,
                    "an object of type \"" + type.name() + "\" was to have " +
@@ -103,12 +100,10 @@ ObjectPtr Mutator::AllocateArraySlow(const Type& type, size_t length, CollectMod
 }
 
 ObjectPtr Mutator::AllocateNoCollect(const Type& type, size_t size) {
-  CheckManaged("AllocateNoCollect");
   return AllocateSlow(type, size, kNeverCollect);
 }
 
 ObjectPtr Mutator::AllocateArrayNoCollect(const Type& type, size_t length) {
-  CheckManaged("AllocateArrayNoCollect");
   return AllocateArraySlow(type, length, kNeverCollect);
 }
 
@@ -124,7 +119,9 @@ ObjectPtr Mutator::AllocateBytes(const Type& type, size_t size, size_t length, C
   const StressOptions& stress = region.heap.options.stress;
   if (no_collect_depth_ != 0) mode = kNeverCollect;
   if (ATOLL_UNLIKELY(stress.collect_every != 0) && mode == kMayCollect &&
-      ++region.slow_allocations % stress.collect_every == 0) {
+      (region.slow_allocations.fetch_add(1, std::memory_order_relaxed) + 1) %
+              stress.collect_every ==
+          0) {
     region.heap.collector->CollectForAllocation(*this, Collector::Urgency::kNurseryFull);
   }
   const uintptr_t object = type.flags.non_moving          ? TakeNonMoving(size, mode)
@@ -211,8 +208,7 @@ uintptr_t Mutator::TakeLarge(size_t size, CollectMode mode) {
       platform::MutexLock lock(region.allocation_mutex);
       const bool nursery_full = region.young_large_bytes != 0 &&
                                 region.young_large_bytes + size > LargeNurseryBytes(region);
-      const bool old_full =
-          region.OldBytes() + region.young_large_bytes + size > region.OldLimit();
+      const bool old_full = region.OldBytes() + region.young_large_bytes + size > region.OldLimit();
       wants_collection = nursery_full || old_full;
     }
     if (wants_collection) {
@@ -262,7 +258,7 @@ uintptr_t Mutator::TakeNonMoving(size_t size, CollectMode mode) {
       if (object != 0) {
         std::memset(reinterpret_cast<void*>(object), 0, size);
         MarkBornOld(space, object, size);
-        region.old_used_bytes += size;
+        region.old_used_bytes.fetch_add(size, std::memory_order_relaxed);  // see RegionState
         return object;
       }
     }

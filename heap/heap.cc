@@ -30,12 +30,8 @@ Result<std::unique_ptr<Region>> Heap::CreateRegion(RegionOptions options) {
 }
 
 ObjectPtr Heap::AllocateProgram(const Type& type, size_t length) {
-  const size_t size = type.has_elements() ? SizeForLength(type, length) : type.fixed_size;
-  const uintptr_t object = state_->program.Allocate(size);
-  if (object == 0) return {};
-  *reinterpret_cast<Word*>(object) = type.header_word;
-  if (type.has_elements()) Mutator::StoreLength(type, object, length);
-  return ObjectPtr(object);
+  if (type.has_elements() && length > MaximumLength(type)) return {};
+  return ObjectPtr(state_->program.Allocate(type, length));
 }
 
 Status Heap::CollectAll() { return state_->collector->CollectAll(); }

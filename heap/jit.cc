@@ -23,6 +23,7 @@ const JitDescriptor& JitDescriptor::Get() {
     d.handle_limit = offsetof(Mutator, handle_limit_);
     d.type_header_word = offsetof(Type, header_word);
     d.type_fixed_size = offsetof(Type, fixed_size);
+    d.type_inline_size = offsetof(Type, inline_size);
     d.block_shift = kBlockShift;
     d.tag_shared = tag::kShared;
     d.flag_remembered = header::kRemembered;

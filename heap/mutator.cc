@@ -255,7 +255,7 @@ void Mutator::RememberSlow(ObjectPtr object, Slot slot) {
 }
 
 void Mutator::RememberForStores(ObjectPtr object) {
-  CheckManaged("RememberForStores");
+  if (!CheckManaged("RememberForStores")) return;
   const uint32_t object_tag = TagOf(object.address());
   if (object_tag == young_tag_ || (object_tag & tag::kShared) != 0) return;
   const uintptr_t at = object.address();
@@ -268,6 +268,10 @@ void Mutator::RememberForStores(ObjectPtr object) {
 }
 
 void Mutator::StoreIntoSharedSlow(ObjectPtr object, Slot slot, Ref value) {
+  if (MayStoreIntoShared(object, value)) slot.StoreRawRelease(value);
+}
+
+bool Mutator::MayStoreIntoShared(ObjectPtr object, Ref value) {
   const HeapState& heap = region_->state().heap;
   const AddressSpace& space = *heap.space;
   const Type& type = TypeOf(object);
@@ -276,27 +280,30 @@ void Mutator::StoreIntoSharedSlow(ObjectPtr object, Slot slot, Ref value) {
   const bool is_ref = encoding_.IsRef(value.word) && InReservation(target);
   const bool shared_value = !is_ref || (TagOf(target) & tag::kShared) != 0;
   if (space.info(block).space == Space::kProgram) {
-    if (shared_value) {
-      slot.StoreRawRelease(value);
-      return;
-    }
+    if (shared_value) return true;
     heap.Report(Violation::Kind::kPrivateIntoProgram,
                 "a private object of type \"" + TypeOf(ObjectPtr(target)).name() +
                     "\" was to be stored into a Program object of type \"" + type.name() +
                     "\"; Program objects hold shared values only: publish the value first. The "
                     "store was not done");
-    return;
+    return false;
   }
   heap.Report(Violation::Kind::kStoreIntoShared,
               "a value" + (is_ref ? " of type \"" + TypeOf(ObjectPtr(target)).name() + "\"" : "") +
                   " was to be stored into a shared object of type \"" + type.name() +
                   "\"; shared objects are never written: copy it first. The store was not done");
+  return false;
 }
 
 // ---- Collecting
 
 Status Mutator::Collect(Collection kind) {
-  CheckManaged("Collect");
+  if (state() != MutatorState::kManaged) {
+    ReportNotManaged("Collect");
+    return {StatusCode::kFailedPrecondition, "mutator \"" + name() +
+                                                 "\" asks for a collection in state " +
+                                                 ToString(state()) + "; LeaveNative first"};
+  }
   if (no_collect_depth_ != 0) {
     return {StatusCode::kFailedPrecondition,
             "mutator \"" + name() +

@@ -39,6 +39,12 @@ inline size_t LengthOf(const Type& type, uintptr_t object) {
 inline size_t SizeForLength(const Type& type, size_t length) {
   return (type.fixed_size + length * type.element_size + kGranule - 1) & ~(kGranule - 1);
 }
+/// The most elements that the length field and the address space allow.
+inline size_t MaximumLength(const Type& type) {
+  constexpr size_t kMaximumObjectSize = size_t{1} << 46;
+  const size_t fits = (kMaximumObjectSize - type.fixed_size) / type.element_size;
+  return type.length_width == 4 && fits > UINT32_MAX ? size_t{UINT32_MAX} : fits;
+}
 inline size_t ObjectSize(const Type& type, uintptr_t object) {
   return type.has_elements() ? SizeForLength(type, LengthOf(type, object)) : type.fixed_size;
 }

@@ -2,6 +2,9 @@
 
 #include <cstring>
 
+#include "atoll/mutator.h"
+#include "heap/object_model.h"
+
 namespace Atoll {
 
 ProgramSpace::~ProgramSpace() {
@@ -16,13 +19,16 @@ size_t ProgramSpace::block_count() const {
   return blocks_.block_count();
 }
 
-uintptr_t ProgramSpace::Allocate(size_t size) {
+uintptr_t ProgramSpace::Allocate(const Type& type, size_t length) {
+  const size_t size = type.has_elements() ? SizeForLength(type, length) : type.fixed_size;
+  const size_t room_needed = (size + kGranule - 1) & ~(kGranule - 1);
+  // Parsers take the lock too, so the object is whole before it is given up.
   platform::MutexLock lock(mutex_);
   BlockIndex block = blocks_.head();
   const size_t room =
       block == kNoBlock ? 0 : space_.info(block).run_blocks * kBlockSize - space_.info(block).top;
-  if (room < size) {
-    const size_t run = (size + kBlockSize - 1) / kBlockSize;
+  if (room < room_needed) {
+    const size_t run = (room_needed + kBlockSize - 1) / kBlockSize;
     block = pool_.Take(run, BlockPool::Allowance::kLimit);
     if (block == kNoBlock) return 0;
     for (size_t i = 0; i < run; ++i) {
@@ -34,7 +40,9 @@ uintptr_t ProgramSpace::Allocate(size_t size) {
   }
   BlockInfo& info = space_.info(block);
   const uintptr_t at = space_.AddressOf(block) + info.top;
-  info.top += static_cast<uint32_t>(size);
+  info.top += static_cast<uint32_t>(room_needed);
+  *reinterpret_cast<Word*>(at) = type.header_word;
+  if (type.has_elements()) Mutator::StoreLength(type, at, length);
   return at;
 }
 

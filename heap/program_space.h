@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "atoll/type.h"
 #include "heap/block_list.h"
 #include "heap/block_pool.h"
 #include "safepoint/platform.h"
@@ -17,8 +18,8 @@ class ProgramSpace {
   ProgramSpace(AddressSpace& space, BlockPool& pool) : space_(space), pool_(pool) {}
   ~ProgramSpace();
 
-  /// `size` zeroed bytes, or 0 when memory is refused.
-  uintptr_t Allocate(size_t size);
+  /// A zeroed object with its header and length, or 0 when memory is refused.
+  uintptr_t Allocate(const Type& type, size_t length);
   size_t block_count() const;
   template <typename Fn>
   void ForEachBlock(Fn fn) const {

@@ -106,9 +106,11 @@ Status Region::Adopt(Region& source) {
       to.blocks.fetch_add(blocks, std::memory_order_relaxed);
       to.external_bytes.fetch_add(from.external_bytes.exchange(0, std::memory_order_relaxed),
                                   std::memory_order_relaxed);
-      to.old_used_bytes += from.old_used_bytes + from.eden_blocks * kBlockSize +
-                           from.survivor_bytes + from.young_large_bytes;
-      from.old_used_bytes = from.eden_blocks = from.survivor_bytes = from.young_large_bytes = 0;
+      to.old_used_bytes.fetch_add(from.old_used_bytes.exchange(0, std::memory_order_relaxed) +
+                                      from.eden_blocks * kBlockSize + from.survivor_bytes +
+                                      from.young_large_bytes,
+                                  std::memory_order_relaxed);
+      from.eden_blocks = from.survivor_bytes = from.young_large_bytes = 0;
       ++to.stats.adoptions;
     }
   }

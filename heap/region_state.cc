@@ -52,8 +52,7 @@ BlockIndex RegionState::TakeBlocks(size_t count, BlockPool::Allowance allowance,
   // region under its allocation_mutex, or while it is stopped.
   const size_t limit = limit_bytes.load(std::memory_order_relaxed);
   if (limit != 0) {
-    const size_t reserve =
-        allowance == BlockPool::Allowance::kReserve ? std::max(limit / 8, size_t{1} << 20) : 0;
+    const size_t reserve = allowance == BlockPool::Allowance::kReserve ? ReserveOf(limit) : 0;
     if (BytesUsed() + count * kBlockSize > limit + reserve) return kNoBlock;
   }
   const BlockIndex first = heap.pool.Take(count, allowance, zeroed);
@@ -130,7 +129,9 @@ size_t RegionState::LeastExtraBytes() const {
                     kSmallestLeastExtra, kLargestLeastExtra);
 }
 
-size_t RegionState::OldBytes() const { return old_used_bytes + ExternalBytes(); }
+size_t RegionState::OldBytes() const {
+  return old_used_bytes.load(std::memory_order_relaxed) + ExternalBytes();  // a statistic
+}
 
 bool RegionState::AnyNoCollectScope() const {
   return std::any_of(mutators.begin(), mutators.end(), [](const Mutator* mutator) {

@@ -1,6 +1,7 @@
 #ifndef ATOLL_HEAP_REGION_STATE_H_
 #define ATOLL_HEAP_REGION_STATE_H_
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <deque>
@@ -56,6 +57,8 @@ struct RegionState {
   /// The least that a region may grow by between two majors: a share of the heap's limit divided by
   /// its regions, within bounds. A few regions need not collect often to stay small; many must.
   size_t LeastExtraBytes() const;
+  /// How far over its limit collections, and allocations that must not collect, may go.
+  static size_t ReserveOf(size_t limit) { return std::max(limit / 8, size_t{1} << 20); }
   bool NurseryHasRoom() const { return eden_blocks < nursery_blocks; }
 
   void AddExternalBytes(int64_t delta);
@@ -112,7 +115,9 @@ struct RegionState {
   int mass_survivals = 0;           // minors in a row of a large nursery that nearly all survived
 
   // Pacing of majors: see gc/pacing.h.
-  size_t old_used_bytes = 0;   // live after the last major, promoted and adopted since
+  // Live after the last major, promoted and adopted since. Relaxed: mutators of one region add to
+  // it.
+  std::atomic<size_t> old_used_bytes{0};
   size_t old_limit_bytes = 0;  // at which the next major is due
   uint64_t last_major_end_nanos = 0;
   uint64_t promoted_at_last_major = 0;
@@ -121,7 +126,8 @@ struct RegionState {
 
   RegionStats stats;
   uint64_t promoted_reported = 0;  // of stats.promoted_bytes, in the heap's sum
-  uint64_t slow_allocations = 0;   // for StressOptions::collect_every
+  std::atomic<uint64_t> slow_allocations{
+      0};  // for StressOptions::collect_every; relaxed: a counter
 };
 
 }  // namespace Atoll

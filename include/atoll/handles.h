@@ -61,9 +61,9 @@ class Local : public LocalRef {
 };
 
 /// A reference in a C++ frame that a collection sees and updates: a LocalRef that lies in the frame
-/// itself, in a list of the mutator's. Lives on the stack alone, inside a StackScope, which ends it.
-/// Cost: a load and three stores, and none waits for another, so it is what deep native recursion
-/// should use.
+/// itself, in a list of the mutator's. Lives on the stack alone, inside a StackScope, which ends
+/// it. Cost: a load and three stores, and none waits for another, so it is what deep native
+/// recursion should use.
 class StackRef {
  public:
   ATOLL_ALWAYS_INLINE StackRef(Mutator& mutator, Ref value)

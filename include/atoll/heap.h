@@ -67,13 +67,13 @@ class RegionClient {
 /// What an embedder did that would break an invariant, if it had not been refused.
 struct Violation {
   enum class Kind : uint8_t {
-    kStoreIntoShared,     ///< a store into an object of the Shared space
-    kPrivateIntoProgram,  ///< a private value into a Program object
-    kNotManaged,          ///< a call outside managed state
-    kForeignRoot,         ///< a root that refers outside the heap's objects or into another region
-    kMissingBarrier,      ///< a reference from old to young that no remembered set knows
+    kStoreIntoShared,      ///< a store into an object of the Shared space
+    kPrivateIntoProgram,   ///< a private value into a Program object
+    kNotManaged,           ///< a call outside managed state
+    kForeignRoot,          ///< a root that refers outside the heap's objects or into another region
+    kMissingBarrier,       ///< a reference from old to young that no remembered set knows
     kStoreInitialIntoOld,  ///< StoreInitial into an object that is old already (ATOLL_CHECKS)
-    kHandlesAtExit,       ///< a mutator destroyed while a HandleScope is open
+    kHandlesAtExit,        ///< a mutator destroyed while a HandleScope is open
   };
   Kind kind;
   std::string message;  ///< names the thing, the cause and the way out

@@ -33,7 +33,8 @@ struct JitDescriptor {
   size_t handle_next;
   size_t handle_limit;
   size_t type_header_word;
-  size_t type_fixed_size;
+  size_t type_fixed_size;   ///< 32 bits wide
+  size_t type_inline_size;  ///< 32 bits wide: the size to bump by; 0: always call the slow path
   int block_shift;
   uint32_t tag_shared;
   uint8_t flag_remembered;

@@ -51,10 +51,10 @@ class Mutator final : public MutatorThread {
   /// A zeroed object of `size` bytes, header included; its header is stored. May collect.
   /// `size` must be the type's fixed size, or for types with elements be reached by AllocateArray.
   /// Returns null when a limit refuses the memory after all was tried, or when size and type do
-  /// not fit; last_error() says which. Cost: a bump, two compares and the stores; O(live young) when it
-  /// collects.
+  /// not fit; last_error() says which. Cost: a bump, two compares and the stores; O(live young)
+  /// when it collects.
   ATOLL_ALWAYS_INLINE ObjectPtr Allocate(const Type& type, size_t size) {
-    CheckManaged("Allocate");
+    if (!IsManagedIfChecked()) return AllocateSlow(type, size, kMayCollect);  // which reports it
     const uintptr_t object = top_;
     if (ATOLL_UNLIKELY(size != type.inline_size || limit_ - object < size)) {
       return AllocateSlow(type, size, kMayCollect);
@@ -69,7 +69,7 @@ class Mutator final : public MutatorThread {
   /// A zeroed object with `length` elements; the length is stored before it returns. May collect.
   /// Null and last_error() as for Allocate. Over kLargeObjectThreshold bytes: whole blocks.
   ATOLL_ALWAYS_INLINE ObjectPtr AllocateArray(const Type& type, size_t length) {
-    CheckManaged("AllocateArray");
+    if (!IsManagedIfChecked()) return AllocateArraySlow(type, length, kMayCollect);
     if (ATOLL_UNLIKELY(length >= type.inline_length_end)) {
       return AllocateArraySlow(type, length, kMayCollect);
     }
@@ -159,10 +159,19 @@ class Mutator final : public MutatorThread {
   const RefEncoding& encoding() const { return encoding_; }
   void RememberSlow(ObjectPtr object, Slot slot);
   void StoreIntoSharedSlow(ObjectPtr object, Slot slot, Ref value);
+  /// Whether `value` may be stored into this shared object; reports the violation if not.
+  bool MayStoreIntoShared(ObjectPtr object, Ref value);
   void ReportNotManaged(const char* call);
   void ReportStoreInitialIntoOld(ObjectPtr object);
-  ATOLL_ALWAYS_INLINE void CheckManaged(const char* call) {
-    if (ATOLL_CHECKS && ATOLL_UNLIKELY(state() != MutatorState::kManaged)) ReportNotManaged(call);
+  /// In builds with ATOLL_CHECKS: whether the state is managed. Elsewhere always true.
+  ATOLL_ALWAYS_INLINE bool IsManagedIfChecked() const {
+    return !ATOLL_CHECKS || ATOLL_LIKELY(state() == MutatorState::kManaged);
+  }
+  /// The same, and reports it if not.
+  ATOLL_ALWAYS_INLINE bool CheckManaged(const char* call) {
+    if (IsManagedIfChecked()) return true;
+    ReportNotManaged(call);
+    return false;
   }
   /// Zeroes an object but for its header. Where the size is known when compiling these are a few
   /// stores, which the compiler merges with the embedder's own first stores.
@@ -202,8 +211,9 @@ class Mutator final : public MutatorThread {
   Word* GrowHandles();
   void ShrinkHandles(Word* limit);
 
-  // The allocation buffer: [top_, limit_) is free; limit_ is buffer_end_, unless a stress knob keeps
-  // it at top_, so that each allocation takes the slow path. Not zeroed: objects are, one by one.
+  // The allocation buffer: [top_, limit_) is free; limit_ is buffer_end_, unless a stress knob
+  // keeps it at top_, so that each allocation takes the slow path. Not zeroed: objects are, one by
+  // one.
   uintptr_t top_ = 0;
   uintptr_t limit_ = 0;
   uintptr_t buffer_end_ = 0;
@@ -230,7 +240,7 @@ class Mutator final : public MutatorThread {
 /// for an old one; the header is loaded only for an old object that gets a young value.
 template <typename E = PlainPointers>
 ATOLL_ALWAYS_INLINE void Store(Mutator& mutator, ObjectPtr object, Slot slot, Ref value) {
-  mutator.CheckManaged("Store");
+  if (!mutator.CheckManaged("Store")) return;
   const uint32_t object_tag = mutator.TagOf(object.address());
   if (object_tag != mutator.young_tag()) {
     const E encoding(mutator.encoding());
@@ -268,10 +278,14 @@ ATOLL_ALWAYS_INLINE void StoreInitial(Mutator& mutator, ObjectPtr object, Slot s
 /// returns false. Sequentially consistent.
 template <typename E = PlainPointers>
 bool CompareExchange(Mutator& mutator, ObjectPtr object, Slot slot, Ref& expected, Ref desired) {
-  mutator.CheckManaged("CompareExchange");
+  if (!mutator.CheckManaged("CompareExchange")) {
+    expected = slot.Load();
+    return false;
+  }
   const uint32_t object_tag = mutator.TagOf(object.address());
   if (ATOLL_UNLIKELY((object_tag & tag::kShared) != 0)) {
-    mutator.StoreIntoSharedSlow(object, slot, slot.Load());
+    if (mutator.MayStoreIntoShared(object, desired))
+      return slot.CompareExchangeRaw(expected, desired);
     expected = slot.Load();
     return false;
   }
@@ -288,9 +302,12 @@ bool CompareExchange(Mutator& mutator, ObjectPtr object, Slot slot, Ref& expecte
 /// As Store, returning what the slot held. Sequentially consistent.
 template <typename E = PlainPointers>
 Ref Exchange(Mutator& mutator, ObjectPtr object, Slot slot, Ref value) {
+  if (!mutator.CheckManaged("Exchange")) return slot.Load();
+  if (ATOLL_UNLIKELY((mutator.TagOf(object.address()) & tag::kShared) != 0)) {
+    return mutator.MayStoreIntoShared(object, value) ? slot.ExchangeRaw(value) : slot.Load();
+  }
   Ref held = slot.Load();
   while (!CompareExchange<E>(mutator, object, slot, held, value)) {
-    if ((mutator.TagOf(object.address()) & tag::kShared) != 0) return held;  // was refused
   }
   return held;
 }

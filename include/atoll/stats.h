@@ -23,7 +23,7 @@ struct PauseStats {
 /// A region, as counted at its last collection; bytes.
 struct RegionStats {
   uint64_t minors = 0;
-  uint64_t majors = 0;            ///< with the region's share in group collections
+  uint64_t majors = 0;  ///< with the region's share in group collections
   uint64_t adoptions = 0;
   uint64_t promoted_bytes = 0;  ///< by minors, since the region began
   uint64_t survived_bytes = 0;  ///< copied within the young generation, since the region began

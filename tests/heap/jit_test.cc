@@ -19,10 +19,11 @@ class Jit : public HeapTest {
   }
 
   ObjectPtr Allocate(Mutator& mutator, const Type& type) {
-    const size_t size = Field<uint32_t>(&type, jit().type_fixed_size);
+    const size_t size = Field<uint32_t>(&type, jit().type_inline_size);
     uint64_t& top = Field(&mutator, jit().top);
-    if (Field(&mutator, jit().limit) - top < size) {
-      return ObjectPtr(jit().allocate_slow(&mutator, &type, size));
+    if (size == 0 || Field(&mutator, jit().limit) - top < size) {
+      const size_t fixed_size = Field<uint32_t>(&type, jit().type_fixed_size);
+      return ObjectPtr(jit().allocate_slow(&mutator, &type, fixed_size));
     }
     const uintptr_t object = top;
     top += size;
@@ -87,6 +88,18 @@ TEST_F(Jit, AllocationsInterleaveWithTheInlineOnes) {
   EXPECT_EQ(count, 100u);
   EXPECT_GE(region.region().stats().minors, 5u);
   ExpectValid();
+}
+
+TEST_F(Jit, NonMovingTypesTakeTheSlowPath) {
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter();
+  NewPair(mutator, 1);
+  region.SetRoot(0, Allocate(mutator, *types().still));
+  const ObjectPtr born = region.RootObject(0);
+  EXPECT_FALSE(IsYoung(mutator, born));
+  Minor(region);
+  Major(region);
+  EXPECT_EQ(region.RootObject(0), born);
 }
 
 TEST_F(Jit, ArraysOfTheSlowPath) {

@@ -23,7 +23,7 @@ class Refusal : public HeapTest {
   /// Builds and collects; keeps whatever could be allocated. Ids of root 0's list count down.
   void Scenario(TestRegion& region) {
     Mutator& mutator = region.mutator();
-    for (size_t i = 0; i < kListLength; ++i) {
+    for (size_t i = 1; i <= kListLength; ++i) {
       const ObjectPtr pair = NewPair(mutator, i);
       if (!pair) {
         EXPECT_EQ(mutator.last_error().code(), StatusCode::kResourceExhausted);
@@ -57,7 +57,7 @@ class Refusal : public HeapTest {
   }
 
   void ExpectIntact(TestRegion& region) {
-    uint64_t last = kListLength;
+    uint64_t last = kListLength + 1;
     size_t count = 0;
     for (ObjectPtr at = region.RootObject(0); at; at = Load(at, kA)) {
       ASSERT_LT(IdAt(at), last);
