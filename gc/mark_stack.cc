@@ -20,8 +20,7 @@ bool MarkStack::AddSegment() {
 }
 
 MarkStack::Segment* MarkStack::Split() {
-  if (head_ == nullptr) return nullptr;
-  if (head_->next != nullptr) {
+  if (head_->next != nullptr && head_->next != &first_) {
     Segment* given = head_->next;
     head_->next = given->next;
     return given;

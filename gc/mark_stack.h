@@ -16,7 +16,8 @@ namespace Atoll {
 /// number of the piece above.
 using MarkEntry = uint64_t;
 
-/// A last-in-first-out stack in segments, one per collecting thread. Push may be refused memory.
+/// A last-in-first-out stack in segments, one per collecting thread. The first segment is its own, so
+/// that tracing gets on even when all memory is refused; TryPush beyond it may be refused.
 class MarkStack {
  public:
   struct Segment {
@@ -26,28 +27,31 @@ class MarkStack {
     MarkEntry entries[kEntries];
   };
 
-  explicit MarkStack(GroupAllocator& allocator) : allocator_(allocator) {}
+  explicit MarkStack(GroupAllocator& allocator) : allocator_(allocator) {
+    first_.next = nullptr;
+    first_.count = 0;
+  }
   ~MarkStack() {
-    while (head_ != nullptr) FreeHead();
+    while (head_ != &first_) {
+      Segment* segment = head_;
+      head_ = segment->next;
+      allocator_.Free(segment, sizeof(Segment));
+    }
     if (spare_ != nullptr) allocator_.Free(spare_, sizeof(Segment));
   }
   MarkStack(const MarkStack&) = delete;
   MarkStack& operator=(const MarkStack&) = delete;
 
   bool TryPush(MarkEntry entry) {
-    if (ATOLL_UNLIKELY(head_ == nullptr || head_->count == Segment::kEntries)) {
+    if (ATOLL_UNLIKELY(head_->count == Segment::kEntries)) {
       if (!AddSegment()) return false;
     }
     head_->entries[head_->count++] = entry;
     return true;
   }
   bool Pop(MarkEntry* entry) {
-    while (head_ != nullptr) {
-      if (head_->count != 0) {
-        *entry = head_->entries[--head_->count];
-        return true;
-      }
-      if (head_->next == nullptr) return false;
+    while (head_->count == 0) {
+      if (head_ == &first_) return false;
       Segment* empty = head_;
       head_ = empty->next;
       if (spare_ == nullptr) {
@@ -56,7 +60,8 @@ class MarkStack {
         allocator_.Free(empty, sizeof(Segment));
       }
     }
-    return false;
+    *entry = head_->entries[--head_->count];
+    return true;
   }
 
   /// Work for another thread: a whole segment, or the older half of the only one, which stands for
@@ -69,15 +74,11 @@ class MarkStack {
 
  private:
   bool AddSegment();
-  void FreeHead() {
-    Segment* segment = head_;
-    head_ = segment->next;
-    allocator_.Free(segment, sizeof(Segment));
-  }
 
   GroupAllocator& allocator_;
-  Segment* head_ = nullptr;
+  Segment* head_ = &first_;
   Segment* spare_ = nullptr;
+  Segment first_;  // always the last of the list; its entries are not initialized
 };
 
 /// The meeting place of one collection's threads: work to be had, and who has none. Threads may

@@ -54,6 +54,9 @@ void SetCurrentScenario(const char* name, uint64_t seed) {
 void SetCurrentWorker(int worker) { current_worker = worker; }
 
 void PrintWhere() {
+  bool any = false;
+  for (const Progress& one : progress) any |= one.active.load();
+  if (!any) return;  // a sanitizer's report at exit
   char line[512];
   size_t at = 0;
   Append(line, at, sizeof(line), "stress: FAILED in ");
