@@ -16,8 +16,8 @@ namespace Atoll {
 /// number of the piece above.
 using MarkEntry = uint64_t;
 
-/// A last-in-first-out stack in segments, one per collecting thread. The first segment is its own, so
-/// that tracing gets on even when all memory is refused; TryPush beyond it may be refused.
+/// A last-in-first-out stack in segments, one per collecting thread. The first segment is its own,
+/// so that tracing gets on even when all memory is refused; TryPush beyond it may be refused.
 class MarkStack {
  public:
   struct Segment {

@@ -24,7 +24,7 @@ Status Compile(const TypeInfo& info, const char* field, const std::vector<uint32
       return Bad(info, at + ", which is misaligned; references lie at multiples of 8");
     }
     if (offset < start) return Bad(info, at + ", which is the header; references lie behind it");
-    if (offset + sizeof(Word) > start + bytes) {
+    if (uint64_t{offset} + sizeof(Word) > uint64_t{start} + bytes) {
       return Bad(info, at + ", which is outside its " + std::to_string(start + bytes) + " bytes");
     }
     const size_t word = (offset - start) / sizeof(Word);
@@ -45,7 +45,7 @@ Status CheckLength(const TypeInfo& info) {
     return Bad(info, "length_offset " + std::to_string(info.length_offset) + " is misaligned");
   }
   if (info.length_offset < kHeaderSize ||
-      info.length_offset + info.length_width > info.fixed_size) {
+      uint64_t{info.length_offset} + info.length_width > info.fixed_size) {
     return Bad(info, "length_offset " + std::to_string(info.length_offset) +
                          " is outside the fixed part of " + std::to_string(info.fixed_size) +
                          " bytes; the length lies behind the header and before the elements");

@@ -37,8 +37,8 @@ TEST_F(Adoption, TakesOverObjectsOfEveryAge) {
       ExpectValid();
       Run(receiver, kind);
       ExpectList(receiver.RootObject(0), 1, 500);
-      ExpectList(age == Age::kOld ? Load(receiver.RootObject(0), kB) : receiver.RootObject(1),
-                 1000, 50);
+      ExpectList(age == Age::kOld ? Load(receiver.RootObject(0), kB) : receiver.RootObject(1), 1000,
+                 50);
       ExpectValid();
       Major(receiver);
       ExpectList(receiver.RootObject(0), 1, 500);
@@ -166,10 +166,9 @@ TEST_F(Adoption, DeadObjectsOfAnAdoptedPartGo) {
   source.SetRoot(0, NewPair(sending, 1));
   source.SetRoot(1, NewPair(sending, 2));
   for (size_t i = 0; i < 2; ++i) {
-    ASSERT_TRUE(sending
-                    .AddFinalizer(source.RootObject(i), FinalizerKind::kNative, Counter::Add,
-                                  &finalized)
-                    .ok());
+    ASSERT_TRUE(
+        sending.AddFinalizer(source.RootObject(i), FinalizerKind::kNative, Counter::Add, &finalized)
+            .ok());
   }
   receiver.Enter();
   Adopt(receiver, source, 0, 1);

@@ -12,10 +12,10 @@ class GroupOracle : public GcTest {
   static constexpr size_t kObjects = 3'000;
 
   struct Outcome {
-    std::vector<uint64_t> reached;     // ids in the order of a walk from the roots
-    std::vector<int> finalized;        // by object
-    std::vector<bool> weak_cleared;    // by weak reference
-    std::vector<uint64_t> guarded;     // ids handed back, sorted
+    std::vector<uint64_t> reached;   // ids in the order of a walk from the roots
+    std::vector<int> finalized;      // by object
+    std::vector<bool> weak_cleared;  // by weak reference
+    std::vector<uint64_t> guarded;   // ids handed back, sorted
     friend bool operator==(const Outcome&, const Outcome&) = default;
   };
 
@@ -44,13 +44,11 @@ class GroupOracle : public GcTest {
         if (below(3) != 0) Link(mutator, at(i), kA, at(below(kObjects)));
         if (below(3) == 0) Link(mutator, at(i), kB, at(below(kObjects)));
         if (i % 7 == 0) {
-          EXPECT_TRUE(mutator
-                          .AddFinalizer(at(i), FinalizerKind::kNative, Counter::Add, &counters[i])
-                          .ok());
+          EXPECT_TRUE(
+              mutator.AddFinalizer(at(i), FinalizerKind::kNative, Counter::Add, &counters[i]).ok());
         }
         if (i % 31 == 0) {
-          EXPECT_TRUE(
-              mutator.AddFinalizer(at(i), FinalizerKind::kGuardian, nullptr, nullptr).ok());
+          EXPECT_TRUE(mutator.AddFinalizer(at(i), FinalizerKind::kGuardian, nullptr, nullptr).ok());
         }
       }
       for (size_t i = 0; i < kObjects / 10; ++i) {

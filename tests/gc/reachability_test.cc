@@ -22,10 +22,19 @@ enum class By : uint8_t {
   kDeadObject,
   kCount,
 };
-constexpr const char* kNames[] = {"root", "fixed object", "array", "large array", "local",
-                                  "persistent", "pin", "nothing", "weak reference",
-                                  "weak persistent", "ephemeron of a live key",
-                                  "ephemeron of a dead key", "dead object"};
+constexpr const char* kNames[] = {"root",
+                                  "fixed object",
+                                  "array",
+                                  "large array",
+                                  "local",
+                                  "persistent",
+                                  "pin",
+                                  "nothing",
+                                  "weak reference",
+                                  "weak persistent",
+                                  "ephemeron of a live key",
+                                  "ephemeron of a dead key",
+                                  "dead object"};
 
 bool IsStrong(By by) { return by <= By::kPin || by == By::kEphemeronOfLiveKey; }
 
@@ -86,7 +95,8 @@ class Reachability : public GcTest {
     MakeBoth(region, by, holder_age, target_age);
     if (HasFatalFailure()) return;
     const ObjectPtr target = region.RootObject(1);
-    ASSERT_TRUE(mutator.AddFinalizer(target, FinalizerKind::kNative, Counter::Add, &finalized).ok());
+    ASSERT_TRUE(
+        mutator.AddFinalizer(target, FinalizerKind::kNative, Counter::Add, &finalized).ok());
     WeakPersistent observer(region.region(), RefOf(target));
     std::unique_ptr<HandleScope> scope;
     std::unique_ptr<LocalRef> local;

@@ -67,10 +67,9 @@ TEST_F(Verifier, ShowsThePathFromARoot) {
   const ObjectPtr third = Load(Load(region.RootObject(0), kA), kA);
   SlotAt(third, kB).StoreRaw(RefOf(NewPair(mutator, 9)));
   // Every object on the way is in the message.
-  EXPECT_THAT(MessageOfBrokenHeap(),
-              AllOf(HasSubstr(Hex(region.RootObject(0).address())),
-                    HasSubstr(Hex(Load(region.RootObject(0), kA).address())),
-                    HasSubstr(Hex(third.address()))));
+  EXPECT_THAT(MessageOfBrokenHeap(), AllOf(HasSubstr(Hex(region.RootObject(0).address())),
+                                           HasSubstr(Hex(Load(region.RootObject(0), kA).address())),
+                                           HasSubstr(Hex(third.address()))));
   SlotAt(third, kB).StoreRaw(Ref{});
   ExpectValid();
 }

@@ -65,8 +65,7 @@ TEST_F(WeakThings, ChainsOfEphemeronsAreFollowedInAnyOrder) {
     region.SetRoot(2, mutator.AllocateArray(*types().array, kCount));
     for (size_t i = 0; i < kCount; ++i) {
       region.SetRoot(3, NewPair(mutator, i + 1));
-      const ObjectPtr ephemeron =
-          NewEphemeron(mutator, region.RootObject(1), region.RootObject(3));
+      const ObjectPtr ephemeron = NewEphemeron(mutator, region.RootObject(1), region.RootObject(3));
       Link(mutator, region.RootObject(2), ElementAt(kCount - 1 - i), ephemeron);
       region.SetRoot(1, region.RootObject(3));
     }
@@ -183,10 +182,9 @@ TEST_F(WeakThings, NativeFinalizersWaitUntilNothingBringsTheObjectBack) {
     region.SetRoot(1, NewPair(mutator, 2));
     Link(mutator, region.RootObject(0), kA, region.RootObject(1));
     Guard(mutator, region.RootObject(0));
-    ASSERT_TRUE(mutator
-                    .AddFinalizer(region.RootObject(1), FinalizerKind::kNative, Counter::Add,
-                                  &finalized)
-                    .ok());
+    ASSERT_TRUE(
+        mutator.AddFinalizer(region.RootObject(1), FinalizerKind::kNative, Counter::Add, &finalized)
+            .ok());
     region.Root(0) = region.Root(1) = 0;
     Run(region, kind);
     EXPECT_EQ(finalized.calls, 0) << "the guarded object still refers to it";
@@ -202,10 +200,9 @@ TEST_F(WeakThings, SeveralFinalizersOfOneObjectAllRun) {
   Mutator& mutator = region.Enter();
   region.SetRoot(0, NewPair(mutator, 1));
   for (int i = 0; i < 3; ++i) {
-    ASSERT_TRUE(mutator
-                    .AddFinalizer(region.RootObject(0), FinalizerKind::kNative, Counter::Add,
-                                  &finalized)
-                    .ok());
+    ASSERT_TRUE(
+        mutator.AddFinalizer(region.RootObject(0), FinalizerKind::kNative, Counter::Add, &finalized)
+            .ok());
   }
   Major(region);
   EXPECT_EQ(finalized.calls, 0);
@@ -223,10 +220,9 @@ TEST_F(WeakThings, ThreadAffineFinalizersRunAtAPollOfTheirMutator) {
   TestRegion region(heap());
   Mutator& mutator = region.Enter();
   region.SetRoot(0, NewPair(mutator, 1));
-  ASSERT_TRUE(mutator
-                  .AddFinalizer(region.RootObject(0), FinalizerKind::kThreadAffine, Note::Take,
-                                &note)
-                  .ok());
+  ASSERT_TRUE(
+      mutator.AddFinalizer(region.RootObject(0), FinalizerKind::kThreadAffine, Note::Take, &note)
+          .ok());
   region.Root(0) = 0;
   mutator.EnterNative();
   // Another thread collects everything.

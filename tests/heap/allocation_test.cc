@@ -38,9 +38,8 @@ TEST_F(Allocation, FixedObjectsAreZeroedAndCarryTheirType) {
 TEST_F(Allocation, ArraysOfEveryLengthAcrossTheLargeThreshold) {
   TestRegion region(heap());
   Mutator& mutator = region.Enter();
-  for (const size_t length :
-       {0, 1, 2, 7, 8, 9, 100, 1021, 1022, 1023, 1024, 4000, 8175, 8176, 8177, 32'752, 32'753,
-        100'000, 3'000'000}) {
+  for (const size_t length : {0, 1, 2, 7, 8, 9, 100, 1021, 1022, 1023, 1024, 4000, 8175, 8176, 8177,
+                              32'752, 32'753, 100'000, 3'000'000}) {
     SCOPED_TRACE(length);
     const ObjectPtr bytes = mutator.AllocateArray(*types().bytes, length);
     ASSERT_TRUE(bytes) << mutator.last_error().message();

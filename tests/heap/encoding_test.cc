@@ -51,9 +51,8 @@ class Encodings : public HeapTest {
       words.push_back(static_cast<Word>(i));
       words.push_back(~Word{0} - static_cast<Word>(i));
     }
-    std::erase_if(words, [&](Word word) {
-      return e.IsRef(word) && mutator.InReservation(e.Decode(word));
-    });
+    std::erase_if(
+        words, [&](Word word) { return e.IsRef(word) && mutator.InReservation(e.Decode(word)); });
     return words;
   }
 };
@@ -150,8 +149,7 @@ TYPED_TEST(Encodings, PinsAndFinalizersWork) {
   ASSERT_TRUE(mutator.Pin(pinned).ok());
   Counter finalized;
   const ObjectPtr doomed = this->NewPair(mutator, 2);
-  ASSERT_TRUE(
-      mutator.AddFinalizer(doomed, FinalizerKind::kNative, Counter::Add, &finalized).ok());
+  ASSERT_TRUE(mutator.AddFinalizer(doomed, FinalizerKind::kNative, Counter::Add, &finalized).ok());
   ASSERT_TRUE(mutator.AddFinalizer(doomed, FinalizerKind::kGuardian, nullptr, nullptr).ok());
   this->Major(region);
   EXPECT_EQ(IdAt(pinned), 1u);

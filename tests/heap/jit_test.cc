@@ -43,8 +43,8 @@ class Jit : public HeapTest {
       if ((object_tag & jit().tag_shared) != 0) {
         return jit().store_into_shared_slow(&mutator, object.address(), slot, value);
       }
-      const bool in_reservation = value - Field(&mutator, jit().base) <
-                                  Field(&mutator, jit().reservation_size);
+      const bool in_reservation =
+          value - Field(&mutator, jit().base) < Field(&mutator, jit().reservation_size);
       if (value % 8 == 0 && in_reservation && TagOf(mutator, value) == young &&
           (Field<uint8_t>(nullptr, object.address()) & jit().flag_remembered) == 0) {
         jit().remember_slow(&mutator, object.address(), slot);
@@ -139,8 +139,7 @@ TEST_F(Jit, ThePollWordIsSetWhenSomebodyAsks) {
   EXPECT_NE(Field<uint32_t>(&mutator, jit().poll_word), 0u);
   jit().poll_slow(&mutator);
   EXPECT_EQ(Field<uint32_t>(&mutator, jit().poll_word), 0u);
-  EXPECT_EQ(Field<uint32_t>(&mutator, jit().state),
-            static_cast<uint32_t>(MutatorState::kManaged));
+  EXPECT_EQ(Field<uint32_t>(&mutator, jit().state), static_cast<uint32_t>(MutatorState::kManaged));
   mutator.EnterNative();
   EXPECT_EQ(Field<uint32_t>(&mutator, jit().state), static_cast<uint32_t>(MutatorState::kNative));
   mutator.LeaveNative();

@@ -1,5 +1,5 @@
-// What happens at a limit? A collection, then the client is asked, then a null result that says which
-// limit it was; never an abort, and the heap goes on working.
+// What happens at a limit? A collection, then the client is asked, then a null result that says
+// which limit it was; never an abort, and the heap goes on working.
 #include "tests/heap/heap_fixture.h"
 
 namespace Atoll {

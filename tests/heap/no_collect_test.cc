@@ -49,10 +49,8 @@ TEST_F(NoCollect, PollsInsideTheScopeCollectNothingAndTheFirstOneOutsideDoes) {
     }
     for (size_t i = 0; i < objects.size(); ++i) ASSERT_EQ(IdAt(objects[i]), i);
     EXPECT_EQ(region.region().stats().minors, 0u);
-    EXPECT_EQ(mutator.Collect(Mutator::Collection::kMinor).code(),
-              StatusCode::kFailedPrecondition);
-    EXPECT_EQ(mutator.Collect(Mutator::Collection::kMajor).code(),
-              StatusCode::kFailedPrecondition);
+    EXPECT_EQ(mutator.Collect(Mutator::Collection::kMinor).code(), StatusCode::kFailedPrecondition);
+    EXPECT_EQ(mutator.Collect(Mutator::Collection::kMajor).code(), StatusCode::kFailedPrecondition);
   }
   mutator.Poll();
   EXPECT_GE(region.region().stats().minors + region.region().stats().majors, 1u);

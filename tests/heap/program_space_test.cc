@@ -15,8 +15,8 @@ TEST_F(ProgramSpaceTest, ObjectsAreZeroedAndStayForever) {
   Mutator& mutator = region.Enter();
   std::vector<ObjectPtr> objects;
   for (size_t i = 0; i < 3'000; ++i) {
-    const ObjectPtr object =
-        i % 3 == 0 ? heap().AllocateProgram(*types().array, i) : heap().AllocateProgram(*types().pair);
+    const ObjectPtr object = i % 3 == 0 ? heap().AllocateProgram(*types().array, i)
+                                        : heap().AllocateProgram(*types().pair);
     ASSERT_TRUE(object);
     ASSERT_EQ(object.address() % kGranule, 0u);
     EXPECT_EQ(SlotAt(object, 16).Load().word, 0u);

@@ -120,7 +120,9 @@ class Refusal : public HeapTest {
 
 TEST_F(Refusal, OfOneCommit) { Sweep(Request::kCommit, false, 1); }
 TEST_F(Refusal, OfAllCommitsFromOneOn) { Sweep(Request::kCommit, true, 1); }
-TEST_F(Refusal, OfOneRawAllocation) { Sweep(Request::kRaw, false, ATOLL_TSAN || ATOLL_ASAN ? 17 : 1); }
+TEST_F(Refusal, OfOneRawAllocation) {
+  Sweep(Request::kRaw, false, ATOLL_TSAN || ATOLL_ASAN ? 17 : 1);
+}
 TEST_F(Refusal, OfAllRawAllocationsFromOneOn) {
   Sweep(Request::kRaw, true, ATOLL_TSAN || ATOLL_ASAN ? 17 : 3);
 }

@@ -34,7 +34,8 @@ class TypeRegistration : public HeapTest {
     const Result<const Type*> type = heap().RegisterType(info);
     ASSERT_FALSE(type.ok());
     EXPECT_EQ(type.status().code(), StatusCode::kInvalidArgument);
-    EXPECT_THAT(type.status().message(), AllOf(HasSubstr("Suspect"), HasSubstr(field), HasSubstr(cause)));
+    EXPECT_THAT(type.status().message(),
+                AllOf(HasSubstr("Suspect"), HasSubstr(field), HasSubstr(cause)));
   }
 };
 
