@@ -337,8 +337,8 @@ class RegionVerifier {
     if (parent.count(goal) == 0) return "; it is not reachable from any root";
     std::string path;
     for (uintptr_t object = goal; object != 0; object = parent[object]) {
-      path = " -> " + Describe(object) + path;
-      if (parent[object] == 0) path = root_of[object] + path;
+      path.insert(0, " -> " + Describe(object));
+      if (parent[object] == 0) path.insert(0, root_of[object]);
     }
     return "; path: " + path;
   }

@@ -8,7 +8,7 @@ namespace Atoll {
 namespace {
 
 uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
-  const char* text = std::getenv(name);
+  const char* text = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody sets these
   if (text == nullptr || *text == '\0') return otherwise;
   char* end = nullptr;
   const uint64_t value = std::strtoull(text, &end, 10);
@@ -47,7 +47,7 @@ HeapOptions HeapState::Complete(HeapOptions options) {
   stress.parallel = FromEnvironment("ATOLL_STRESS_PARALLEL", stress.parallel) != 0;
   options.seed = FromEnvironment("ATOLL_SEED", options.seed);
   if (options.seed == 0) options.seed = platform::NowNanos() | 1;
-  const char* log = std::getenv("ATOLL_LOG");
+  const char* log = std::getenv("ATOLL_LOG");  // NOLINT(concurrency-mt-unsafe): as above
   if (options.gc_log == nullptr && log != nullptr && std::string(log) == "gc") {
     options.gc_log = LogToStandardError;
   }

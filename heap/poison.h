@@ -17,10 +17,6 @@ namespace Atoll {
 /// outside any reservation; read as a header, a type that is never registered.
 inline constexpr unsigned char kPoisonByte = 0xDB;
 
-inline void FillPoison(uintptr_t address, size_t bytes) {
-  std::memset(reinterpret_cast<void*>(address), kPoisonByte, bytes);
-}
-
 /// In builds with AddressSanitizer: any access is reported until UnpoisonMemory.
 inline void PoisonMemory([[maybe_unused]] uintptr_t address, [[maybe_unused]] size_t bytes) {
 #if ATOLL_ASAN
@@ -31,6 +27,11 @@ inline void UnpoisonMemory([[maybe_unused]] uintptr_t address, [[maybe_unused]] 
 #if ATOLL_ASAN
   ASAN_UNPOISON_MEMORY_REGION(reinterpret_cast<void*>(address), bytes);
 #endif
+}
+
+inline void FillPoison(uintptr_t address, size_t bytes) {
+  UnpoisonMemory(address, bytes);  // given up for a while before, perhaps
+  std::memset(reinterpret_cast<void*>(address), kPoisonByte, bytes);
 }
 
 }  // namespace Atoll

@@ -140,6 +140,7 @@ Thread::Thread(const std::string& name, std::function<void()> entry) : start_(ne
   if (schedule::Active()) start_->child = schedule::AddChild();
 #endif
   const int error = pthread_create(&start_->thread, nullptr, &Thread::Main, start_.get());
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): the process ends here
   ATOLL_CHECK(error == 0, "cannot start the thread %s: %s", name.c_str(), strerror(error));
 #if ATOLL_SCHEDULES
   if (schedule::Active()) schedule::Point("started thread");

@@ -159,10 +159,10 @@ TEST_F(Adoption, PartsAreMergedByTheNextMajor) {
 }
 
 TEST_F(Adoption, DeadObjectsOfAnAdoptedPartGo) {
+  Counter finalized;
   TestRegion receiver(heap());
   TestRegion source(heap());
   Mutator& sending = source.Enter();
-  Counter finalized;
   source.SetRoot(0, NewPair(sending, 1));
   source.SetRoot(1, NewPair(sending, 2));
   for (size_t i = 0; i < 2; ++i) {

@@ -97,9 +97,9 @@ TEST_F(Regions, AGroupCollectionStopsAllOfThem) {
 }
 
 TEST_F(Regions, ARegionWithoutMutatorsIsCollectedByAGroupCollection) {
+  Counter finalized;
   TestRegion region(heap());
   region.Enter();
-  Counter finalized;
   MakeList(region, 0, 1, 100);
   const ObjectPtr dead = NewPair(region.mutator(), 7);
   ASSERT_TRUE(

@@ -86,6 +86,7 @@ TEST_F(StatsAndLog, ExternalBytesCountInRegionAndHeap) {
 }
 
 TEST_F(StatsAndLog, ExternalBytesBringOnAMajorCollection) {
+  Counter finalized;
   TestRegion region(heap());
   Mutator& mutator = region.Enter();
   for (int i = 0; i < 64; ++i) {
@@ -94,7 +95,6 @@ TEST_F(StatsAndLog, ExternalBytesBringOnAMajorCollection) {
     mutator.Poll();
     mutator.AdjustExternalBytes(-(64 << 20));
   }
-  Counter finalized;
   for (int i = 0; i < 64; ++i) {
     ASSERT_TRUE(mutator
                     .AddFinalizer(NewPair(mutator, 1), FinalizerKind::kNative, Counter::Add,

@@ -287,10 +287,10 @@ TEST_F(WeakThings, ExternalBytesOfAFinalizerCountUntilItRuns) {
 }
 
 TEST_F(WeakThings, AFinalizerMayNotBeGivenToASharedObject) {
+  Counter finalized;
   TestRegion region(heap());
   Mutator& mutator = region.Enter();
   const ObjectPtr program = heap().AllocateProgram(*types().pair);
-  Counter finalized;
   const Status status =
       mutator.AddFinalizer(program, FinalizerKind::kNative, Counter::Add, &finalized);
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);

@@ -11,9 +11,9 @@ using ::testing::HasSubstr;
 class Handles : public HeapTest {};
 
 TEST_F(Handles, LocalsFollowTheirObjectsUntilTheScopeEnds) {
+  Counter finalized;
   TestRegion region(heap());
   Mutator& mutator = region.Enter();
-  Counter finalized;
   {
     HandleScope outer(mutator);
     LocalRef first(mutator, RefOf(NewPair(mutator, 1)));
