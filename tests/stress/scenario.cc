@@ -168,13 +168,13 @@ std::vector<Scenario> MakeScenarios() {
        .rates = {.group = 5'000},
        .weight = 50});
   // Memory is refused: by the limit of the region, by the system.
-  add({.name = "region_limit", .region_limit = 448 * 1024, .weight = 20});
+  add({.name = "region_limit", .region_limit = 288 * 1024, .weight = 20});
   add({.name = "region_limit_2m",
        .encoding = &kLowTagCase,
        .mutators = 2,
        .one_region = true,
        .gc_workers = 2,
-       .region_limit = 640 * 1024,
+       .region_limit = 448 * 1024,
        .weight = 20});
   add({.name = "refused_parallel",
        .gc_workers = 3,
