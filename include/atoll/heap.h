@@ -102,7 +102,7 @@ struct HeapOptions {
   /// Limit on all memory mapped for objects, and external bytes. 0: three quarters of what the
   /// machine or the cgroup has.
   size_t limit_bytes = 0;
-  /// The nursery of a region: where it starts, and what it may grow to. 0: half the L2 cache; 64
+  /// The nursery of a region: where it starts, and what it may grow to. 0: half the L2 cache; 128
   /// MiB.
   size_t nursery_bytes = 0;
   size_t max_nursery_bytes = 0;
