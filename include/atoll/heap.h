@@ -54,7 +54,9 @@ class RootVisitor {
 class RegionClient {
  public:
   virtual ~RegionClient() = default;
-  /// Visits every root of the region: frames, globals, tables. Called in each collection.
+  /// Visits every root of the region: frames, globals, tables. Called in each collection, and in
+  /// group collections at any time while the region has no mutator: roots that change then need a
+  /// lock of the client's own.
   virtual void VisitRoots(RootVisitor& visitor) { (void)visitor; }
   /// The region needs `needed_bytes` but only `limit_bytes` are allowed. Returns the limit from now
   /// on; at most `limit_bytes` means that the allocation fails.

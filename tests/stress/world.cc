@@ -29,7 +29,13 @@ RegionHost::RegionHost(const Setting& setting, const std::string& name, size_t l
 
 RegionHost::~RegionHost() = default;
 
+void RegionHost::AddWorld(World* world) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  worlds_.push_back(world);
+}
+
 void RegionHost::VisitRoots(RootVisitor& visitor) {
+  std::lock_guard<std::mutex> lock(mutex_);
   visitor.VisitSlot(Slot(&shared_root));
   for (World* world : worlds_) {
     for (Root& root : world->roots) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -41,14 +42,15 @@ class RegionHost final : public RegionClient {
   size_t NearLimit(size_t needed_bytes, size_t limit_bytes) override;
 
   Region& region() { return *region_; }
-  /// While no mutator of the region is attached.
-  void AddWorld(World* world) { worlds_.push_back(world); }
+  /// At any time: group collections visit the roots of regions without mutators too.
+  void AddWorld(World* world);
 
   Word shared_root = 0;  ///< of the exchange board
   std::atomic<uint64_t> near_limit_calls{0};
 
  private:
-  std::vector<World*> worlds_;
+  std::mutex mutex_;
+  std::vector<World*> worlds_;  ///< under mutex_
   std::unique_ptr<Region> region_;
 };
 
