@@ -13,9 +13,23 @@ bool MarkStack::AddSegment() {
   spare_ = nullptr;
   if (segment == nullptr) segment = static_cast<Segment*>(allocator_.Allocate(sizeof(Segment)));
   if (segment == nullptr) return false;
+  head_->count = Count();
   segment->next = head_;
-  segment->count = 0;
-  head_ = segment;
+  Enter(segment, 0);
+  return true;
+}
+
+bool MarkStack::DropSegment() {
+  while (Count() == 0) {
+    if (head_ == &first_) return false;
+    Segment* empty = head_;
+    Enter(empty->next, empty->next->count);
+    if (spare_ == nullptr) {
+      spare_ = empty;
+    } else {
+      allocator_.Free(empty, sizeof(Segment));
+    }
+  }
   return true;
 }
 
@@ -25,15 +39,22 @@ MarkStack::Segment* MarkStack::Split() {
     head_->next = given->next;
     return given;
   }
-  if (head_->count < 2) return nullptr;
+  const size_t count = Count();
+  if (count < 2) return nullptr;
   auto* given = static_cast<Segment*>(allocator_.Allocate(sizeof(Segment)));
   if (given == nullptr) return nullptr;
   given->next = nullptr;
-  given->count = head_->count / 2;
+  given->count = count / 2;
   std::copy_n(head_->entries, given->count, given->entries);
-  std::copy(head_->entries + given->count, head_->entries + head_->count, head_->entries);
-  head_->count -= given->count;
+  std::copy(head_->entries + given->count, head_->entries + count, head_->entries);
+  Enter(head_, count - given->count);
   return given;
+}
+
+void MarkStack::Take(Segment* segment) {
+  head_->count = Count();
+  segment->next = head_;
+  Enter(segment, segment->count);
 }
 
 void WorkSharing::Join() {

@@ -12,8 +12,8 @@
 
 namespace Atoll {
 
-/// An object to scan, or a piece of a large array: the object's address in the low 48 bits, the
-/// number of the piece above.
+/// What waits to be traced: an address in the low 48 bits, whose last three say what it is (see
+/// Tracer), and above it a number that stands for a piece of a large array.
 using MarkEntry = uint64_t;
 
 /// A last-in-first-out stack in segments, one per collecting thread. The first segment is its own,
@@ -23,13 +23,30 @@ class MarkStack {
   struct Segment {
     static constexpr size_t kEntries = 510;
     Segment* next;
-    size_t count;
+    size_t count;  // while it is not the one at hand
     MarkEntry entries[kEntries];
+  };
+  /// The segment at hand. A loop that pushes and pops much borrows it, to have it in registers.
+  struct Top {
+    MarkEntry* next;
+    MarkEntry* begin;
+    MarkEntry* end;
+
+    ATOLL_ALWAYS_INLINE bool Push(MarkEntry entry) {
+      if (ATOLL_UNLIKELY(next == end)) return false;
+      *next++ = entry;
+      return true;
+    }
+    ATOLL_ALWAYS_INLINE bool Pop(MarkEntry* entry) {
+      if (ATOLL_UNLIKELY(next == begin)) return false;
+      *entry = *--next;
+      return true;
+    }
   };
 
   explicit MarkStack(GroupAllocator& allocator) : allocator_(allocator) {
     first_.next = nullptr;
-    first_.count = 0;
+    Enter(&first_, 0);
   }
   ~MarkStack() {
     while (head_ != &first_) {
@@ -43,40 +60,34 @@ class MarkStack {
   MarkStack& operator=(const MarkStack&) = delete;
 
   bool TryPush(MarkEntry entry) {
-    if (ATOLL_UNLIKELY(head_->count == Segment::kEntries)) {
-      if (!AddSegment()) return false;
-    }
-    head_->entries[head_->count++] = entry;
-    return true;
+    return ATOLL_LIKELY(top_.Push(entry)) || (AddSegment() && top_.Push(entry));
   }
   bool Pop(MarkEntry* entry) {
-    while (head_->count == 0) {
-      if (head_ == &first_) return false;
-      Segment* empty = head_;
-      head_ = empty->next;
-      if (spare_ == nullptr) {
-        spare_ = empty;
-      } else {
-        allocator_.Free(empty, sizeof(Segment));
-      }
-    }
-    *entry = head_->entries[--head_->count];
-    return true;
+    return ATOLL_LIKELY(top_.Pop(entry)) || (DropSegment() && top_.Pop(entry));
   }
+
+  /// Until it is returned, nothing else is called.
+  Top Borrow() const { return top_; }
+  void Return(const Top& top) { top_ = top; }
 
   /// Work for another thread: a whole segment, or the older half of the only one, which stands for
   /// the larger subgraphs. Null when there is too little, or no memory.
   Segment* Split();
-  void Take(Segment* segment) {
-    segment->next = head_;
-    head_ = segment;
-  }
+  void Take(Segment* segment);
 
  private:
   bool AddSegment();
+  /// From an empty segment to one that is not; false if there is none.
+  bool DropSegment();
+  void Enter(Segment* segment, size_t count) {
+    head_ = segment;
+    top_ = {segment->entries + count, segment->entries, segment->entries + Segment::kEntries};
+  }
+  size_t Count() const { return static_cast<size_t>(top_.next - top_.begin); }
 
   GroupAllocator& allocator_;
   Segment* head_ = &first_;
+  Top top_;  // of head_
   Segment* spare_ = nullptr;
   Segment first_;  // always the last of the list; its entries are not initialized
 };

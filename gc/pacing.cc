@@ -13,7 +13,7 @@ namespace {
 constexpr double kLeastExtraShare = 0.5;
 constexpr double kMostExtraShare = 0.9;
 // MemBalancer's trade-off of memory against collection time: larger gives more memory.
-constexpr double kBalance = 60.0;
+constexpr double kBalance = 3500.0;
 
 // The nursery grows above this survival, and shrinks below that.
 constexpr double kGrowAbove = 0.10;
@@ -21,13 +21,13 @@ constexpr double kShrinkBelow = 0.03;
 // With the nursery at its largest, this survival so many times shows that its size does not matter.
 constexpr double kMassSurvival = 0.85;
 constexpr int kMassSurvivalsInVain = 3;
-constexpr size_t kVainNurseryBytes = size_t{8} << 20;
+constexpr size_t kVainNurseryBytes = size_t{1} << 20;
 // Above this predicted survival ageing is a waste: what survives once mostly survives twice.
 constexpr double kPromoteAllAbove = 0.35;
 // Above this one copying is: the blocks are promoted as they are.
 constexpr double kInPlaceAbove = 0.50;
 // Predicted survivors that make it worth to wake another thread, which takes about 40 us.
-constexpr size_t kParallelMinorBytes = size_t{4} << 20;
+constexpr size_t kParallelMinorBytes = size_t{1} << 19;
 // What tracing a byte of survivors takes before there is a measurement.
 constexpr double kNanosPerByte = 0.3;
 

@@ -17,49 +17,16 @@
 #ifndef ATOLL_GC_TRACER_H_
 #define ATOLL_GC_TRACER_H_
 
-#include <bit>
 #include <cstring>
 
+#include "gc/strong_slots.h"
+#include "gc/survivor_allocator.h"
 #include "gc/trace_state.h"
 #include "heap/large_objects.h"
 #include "heap/mutator_record.h"
 #include "heap/object_model.h"
 
 namespace Atoll {
-
-/// Bump allocation of survivors into young blocks. One per collecting thread.
-class SurvivorAllocator {
- public:
-  uintptr_t Allocate(RegionState& region, size_t size) {
-    const uintptr_t at = cursor_;
-    if (ATOLL_UNLIKELY(limit_ - at < size)) return AllocateSlow(region, size);
-    cursor_ = at + size;
-    return at;
-  }
-  void Undo(uintptr_t at, size_t size) {
-    if (cursor_ == at + size) cursor_ = at;
-  }
-  /// Makes the block at hand parsable, for a walk over all.
-  void Flush(const AddressSpace& space) {
-    if (!blocks_.empty()) {
-      space.info(blocks_.head()).top =
-          static_cast<uint32_t>(cursor_ - space.AddressOf(blocks_.head()));
-    }
-  }
-  BlockList TakeBlocks(const AddressSpace& space) {
-    Flush(space);
-    cursor_ = limit_ = 0;
-    return blocks_.TakeAll();
-  }
-  const BlockList& blocks() const { return blocks_; }
-
- private:
-  uintptr_t AllocateSlow(RegionState& region, size_t size);
-
-  uintptr_t cursor_ = 0;
-  uintptr_t limit_ = 0;
-  BlockList blocks_;  // the head is allocated into
-};
 
 struct TraceCounters {
   size_t old_bytes = 0;       ///< promoted (minor) or live (major), objects of Old and Large
@@ -116,7 +83,7 @@ class Tracer final : public RootVisitor, public SlotVisitor {
         return false;
       }
     }
-    const uintptr_t moved = Move(object, object_tag);
+    const uintptr_t moved = MoveAndPush(object, object_tag);
     if (moved != object) slot.StoreRaw(Ref{encoding_.Encode(word, moved)});
     return !kMajor && TagOf(moved) == young_tag_;
   }
@@ -160,17 +127,51 @@ class Tracer final : public RootVisitor, public SlotVisitor {
     }
   }
   /// The same without looking at other threads' work: for phases of one thread.
+  ///
+  /// What is to be moved waits as a slot, last in first out, and its slots are pushed as soon as it
+  /// has been moved: so objects lie behind the one that refers to them, depth first, which is the
+  /// order that programs walk them in. Marking misses the cache at each object, and its order
+  /// matters to nobody: a short queue behind the stack gives the prefetch time to arrive (Cher,
+  /// Hosking and Vitek, ASPLOS 2004).
   void DrainOwn() {
-    if (state_.prefetch) {
-      DrainPrefetching();
-    } else {
-      MarkEntry entry;
-      uint32_t steps = 0;
-      while (stack_.Pop(&entry)) {
-        ShareSometimes(++steps);
-        ScanEntry(entry);
+    MarkEntry queue[kPrefetch];
+    size_t in = 0;
+    size_t out = 0;
+    uint32_t steps = 0;
+    MarkStack::Top top = stack_.Borrow();
+    for (;;) {
+      while (in - out < kPrefetch) {
+        MarkEntry entry;
+        if (ATOLL_UNLIKELY(!top.Pop(&entry))) {
+          bool any = false;
+          MarkEntry popped;
+          top = PopSlow(top, &popped, &any);
+          if (!any) break;
+          entry = popped;
+        }
+        if constexpr (kParallel) {
+          if (++steps % 64 == 0 && ATOLL_UNLIKELY(state_.sharing.IsWanted())) {
+            stack_.Return(top);
+            state_.sharing.Give(stack_);
+            top = stack_.Borrow();
+          }
+        }
+        if ((entry & kSlotEntry) != 0) {
+          const uintptr_t moved = VisitNow(Slot(static_cast<uintptr_t>(entry & ~kSlotEntry)));
+          if (moved != 0) ScanReached(moved, top);
+        } else if (state_.prefetch) {
+          const uintptr_t object = entry & kAddressMask;
+          __builtin_prefetch(reinterpret_cast<const void*>(object));
+          __builtin_prefetch(&marks_[(object - base_) / kGranule / 64], /*for writing*/ 1);
+          queue[in++ % kPrefetch] = entry;
+        } else {
+          MarkAndScan(entry, top);
+        }
       }
+      if (in == out) break;
+      MarkAndScan(queue[out++ % kPrefetch], top);
     }
+    stack_.Return(top);
   }
 
   /// Scans all slots of an object that is old for this region, and remembers it if it refers to
@@ -191,7 +192,7 @@ class Tracer final : public RootVisitor, public SlotVisitor {
   }
   /// Scans one slot of an old object, and remembers it.
   void ScanOldSlot(uintptr_t object, Slot slot) {
-    if (Visit(slot)) RememberSlot(object, slot);
+    if (VisitLater(slot)) RememberSlot(object, slot);
   }
   /// After weak processing changed `slot` of `holder`.
   void RememberIfYoung(uintptr_t holder, Slot slot) {
@@ -211,11 +212,14 @@ class Tracer final : public RootVisitor, public SlotVisitor {
   SegmentedVector<uintptr_t> ephemerons;       ///< reached ones whose key was not when they were
 
  private:
-  static constexpr uint64_t kAddressMask = (uint64_t{1} << 48) - 1;
+  static constexpr uint64_t kAddressMask = (uint64_t{1} << 48) - kGranule;
   static constexpr int kPieceShift = 48;
   static constexpr size_t kMinPiece = 512;       // elements of a large array scanned at once
   static constexpr size_t kMaxPieces = 1 << 16;  // fit above the address
-  static constexpr size_t kPrefetch = 8;
+  static constexpr size_t kPrefetch = 32;
+  // In an entry's low bits: the address is a slot's; the object is to be marked first.
+  static constexpr MarkEntry kSlotEntry = 1;
+  static constexpr MarkEntry kUnmarked = 2;
 
   uint32_t TagOf(uintptr_t address) const {
     // Relaxed: the region is stopped; its tags were set before its collecting threads started.
@@ -235,6 +239,10 @@ class Tracer final : public RootVisitor, public SlotVisitor {
   }
 
   ATOLL_ALWAYS_INLINE void Mark(uintptr_t object) {
+    if (TryMark(object)) Push(object);
+  }
+  // False if it was marked before.
+  ATOLL_ALWAYS_INLINE bool TryMark(uintptr_t object) {
     const uintptr_t granule = (object - base_) / kGranule;
     uint64_t& word = marks_[granule / 64];
     const uint64_t bit = uint64_t{1} << (granule % 64);
@@ -242,17 +250,62 @@ class Tracer final : public RootVisitor, public SlotVisitor {
       std::atomic_ref<uint64_t> atomic(word);
       // Relaxed, both: the mark bit only elects who scans the object, whose contents were written
       // before the collecting threads started.
-      if ((atomic.load(std::memory_order_relaxed) & bit) != 0) return;
-      if ((atomic.fetch_or(bit, std::memory_order_relaxed) & bit) != 0) return;
+      if ((atomic.load(std::memory_order_relaxed) & bit) != 0) return false;
+      if ((atomic.fetch_or(bit, std::memory_order_relaxed) & bit) != 0) return false;
     } else {
-      if ((word & bit) != 0) return;
+      if ((word & bit) != 0) return false;
       word |= bit;
     }
     if (ATOLL_UNLIKELY(state_.watching_keys)) NoteLive(object);
-    Push(object);
+    return true;
   }
 
-  uintptr_t Move(uintptr_t object, uint32_t object_tag) {
+  // What a slot of a scanned object refers to waits for its turn on the stack. True if the slot
+  // will then refer to a young object; where memory is refused it may refer to an old one. `push`
+  // refuses where the stack cannot grow; `visit` is what is done then, at once.
+  template <typename Push, typename AtOnce>
+  ATOLL_ALWAYS_INLINE bool VisitLater(Slot slot, Push push, AtOnce visit) {
+    const Word word = slot.Load().word;
+    if (!encoding_.RefersInto(word, base_, size_)) return false;
+    const uintptr_t object = encoding_.Decode(word);
+    const uint32_t object_tag = TagOf(object);
+    if (kMajor ? (object_tag & tag::kShared) != 0
+               : (object_tag & (tag::kMove | tag::kTrace)) == 0) {
+      return !kMajor && object_tag == young_tag_;
+    }
+    const bool moves = (object_tag & tag::kMove) != 0;
+    if (moves) __builtin_prefetch(reinterpret_cast<const void*>(object));
+    if (ATOLL_UNLIKELY(!push(moves ? slot.address() | kSlotEntry : object | kUnmarked))) {
+      return visit(slot);
+    }
+    return !kMajor && moves && (object_tag & tag::kTrace) == 0;
+  }
+  ATOLL_ALWAYS_INLINE bool VisitLater(Slot slot) {
+    return VisitLater(
+        slot, [this](MarkEntry entry) { return stack_.TryPush(entry); },
+        [this](Slot at) { return Visit(at); });
+  }
+  // Its turn has come: moves what it refers to. Looks again, since it may have come twice. Returns
+  // the object if its slots are still to be scanned, or 0. Does not touch the stack.
+  ATOLL_ALWAYS_INLINE uintptr_t VisitNow(Slot slot) {
+    const Word word = slot.Load().word;
+    const uintptr_t object = encoding_.Decode(word);
+    const uint32_t object_tag = TagOf(object);
+    if ((object_tag & tag::kMove) == 0) return 0;
+    bool fresh = false;
+    const uintptr_t moved = Move(object, object_tag, &fresh);
+    if (moved != object) slot.StoreRaw(Ref{encoding_.Encode(word, moved)});
+    return fresh ? moved : 0;
+  }
+  uintptr_t MoveAndPush(uintptr_t object, uint32_t object_tag) {
+    bool fresh = false;
+    const uintptr_t moved = Move(object, object_tag, &fresh);
+    if (fresh) Push(moved);
+    return moved;
+  }
+
+  // `*fresh`: this call moved or kept it, and its slots are still to be scanned.
+  ATOLL_ALWAYS_INLINE uintptr_t Move(uintptr_t object, uint32_t object_tag, bool* fresh) {
     // Acquire: a forwarding address of another thread's comes with the copy it made.
     Word header_word =
         HeaderOf(object).load(kParallel ? std::memory_order_acquire : std::memory_order_relaxed);
@@ -267,7 +320,7 @@ class Tracer final : public RootVisitor, public SlotVisitor {
       to_young = to != 0;
     }
     if (to == 0) to = old.Allocate(state_.region, size, state_.promotion_source);
-    if (to == 0) return Keep(object, header_word);
+    if (to == 0) return Keep(object, header_word, fresh);
     CopyWords(to, object, header_word, size);
     if (!to_young) SetMark(to);  // before others can see it and mark it themselves
     if constexpr (kParallel) {
@@ -284,18 +337,8 @@ class Tracer final : public RootVisitor, public SlotVisitor {
       // Relaxed: no other thread.
       HeaderOf(object).store(to | header::kForwarded, std::memory_order_relaxed);
     }
-    ++counters.objects;
-    if (to_young) {
-      counters.survivor_bytes += size;
-    }
-    if (type.is_leaf()) {
-      if (!to_young) {
-        counters.old_bytes += size;
-        CoverIfCrossing(to, size);
-      }
-    } else {
-      Push(to);
-    }
+    if (to_young) counters.survivor_bytes += size;
+    *fresh = true;
     if (ATOLL_UNLIKELY(type.has_moved_hook)) type.details->moved(ObjectPtr(to), object);
     if (ATOLL_UNLIKELY(state_.watching_keys)) NoteLive(object);
     return to;
@@ -327,7 +370,7 @@ class Tracer final : public RootVisitor, public SlotVisitor {
   }
 
   // No memory: the object stays where it is.
-  ATOLL_COLD uintptr_t Keep(uintptr_t object, Word header_word) {
+  ATOLL_COLD uintptr_t Keep(uintptr_t object, Word header_word, bool* fresh) {
     while ((header_word & header::kForwarded) == 0) {
       if ((header_word & header::kKept) != 0) return object;
       // As in Move.
@@ -338,7 +381,7 @@ class Tracer final : public RootVisitor, public SlotVisitor {
             state_.heap.space->info(state_.heap.space->BlockOf(object)).flags);
         // Relaxed: read when the threads have joined.
         flags.fetch_or(block_flags::kHasKept, std::memory_order_relaxed);
-        Mark(object);
+        *fresh = TryMark(object);
         return object;
       }
     }
@@ -362,56 +405,83 @@ class Tracer final : public RootVisitor, public SlotVisitor {
     state_.ephemerons_by_key.erase(first, last);
   }
 
-  void ShareSometimes(uint32_t steps) {
-    if constexpr (kParallel) {
-      if (steps % 64 == 0 && ATOLL_UNLIKELY(state_.sharing.IsWanted())) state_.sharing.Give(stack_);
-    }
+  // The segment at hand is full, or empty. (By value: a Top whose address is taken is not in
+  // registers.)
+  MarkStack::Top PushSlow(MarkStack::Top top, MarkEntry entry, bool* done) {
+    stack_.Return(top);
+    *done = stack_.TryPush(entry);
+    return stack_.Borrow();
+  }
+  MarkStack::Top PopSlow(MarkStack::Top top, MarkEntry* entry, bool* done) {
+    stack_.Return(top);
+    *done = stack_.Pop(entry);
+    return stack_.Borrow();
+  }
+  MarkStack::Top VisitSlow(MarkStack::Top top, Slot slot, bool* young) {
+    stack_.Return(top);
+    *young = Visit(slot);
+    return stack_.Borrow();
   }
 
-  // Marking misses the cache at each object: a short queue between the stack and the scan gives the
-  // prefetch time to arrive (Cher, Hosking and Vitek, ASPLOS 2004).
-  void DrainPrefetching() {
-    MarkEntry queue[kPrefetch];
-    size_t in = 0;
-    size_t out = 0;
-    uint32_t steps = 0;
-    for (;;) {
-      MarkEntry entry;
-      while (in - out < kPrefetch && stack_.Pop(&entry)) {
-        __builtin_prefetch(reinterpret_cast<const void*>(entry & kAddressMask));
-        queue[in++ % kPrefetch] = entry;
-      }
-      if (in == out) return;
-      ShareSometimes(++steps);
-      ScanEntry(queue[out++ % kPrefetch]);
-    }
-  }
-
-  ATOLL_ALWAYS_INLINE void ScanEntry(MarkEntry entry) {
+  ATOLL_ALWAYS_INLINE void MarkAndScan(MarkEntry entry, MarkStack::Top& top) {
     const uintptr_t object = entry & kAddressMask;
-    const size_t piece = entry >> kPieceShift;
-    const Type& type = TypeOf(object);
-    if constexpr (!kMajor) {
-      if (TagOf(object) == young_tag_) {
-        ScanYoung(object, type);
-        return;
-      }
+    if ((entry & kUnmarked) != 0 && !TryMark(object)) return;
+    if ((entry >> kPieceShift) == 0) {
+      ScanReached(object, top);
+    } else {
+      stack_.Return(top);
+      ScanPiece(object, TypeOf(object), entry >> kPieceShift);
+      top = stack_.Borrow();
     }
-    if (piece == 0) {
+  }
+
+  // The slots of an object that has just been marked or moved.
+  ATOLL_ALWAYS_INLINE void ScanReached(uintptr_t object, MarkStack::Top& top) {
+    const Type& type = TypeOf(object);
+    const bool in_old = kMajor || TagOf(object) != young_tag_;
+    ++counters.objects;
+    if (ATOLL_LIKELY(type.layout <= Layout::kFixed && !type.has_long_bitmap &&
+                     type.fixed_size <= kLargeObjectThreshold && !type.has_elements())) {
+      if (in_old) {
+        counters.old_bytes += type.fixed_size;
+        CoverIfCrossing(object, type.fixed_size);
+      }
+      bool young = false;
+      VisitBitmap(
+          object + kHeaderSize, type.bitmap, [&](Slot slot) __attribute__((always_inline)) {
+            young |= VisitLater(
+                slot,
+                [&](MarkEntry entry) __attribute__((always_inline)) {
+                  if (ATOLL_LIKELY(top.Push(entry))) return true;
+                  bool done = false;
+                  top = PushSlow(top, entry, &done);
+                  return done;
+                },
+                [&](Slot at) __attribute__((always_inline)) {
+                  bool is_young = false;
+                  top = VisitSlow(top, at, &is_young);
+                  return is_young;
+                });
+          });
+      if (!kMajor && young && in_old) RememberObject(object);
+      return;
+    }
+    stack_.Return(top);
+    if (in_old) {
       const size_t size = ObjectSize(type, object);
       counters.old_bytes += size;
-      ++counters.objects;
       CoverIfCrossing(object, size);
-      if (type.is_leaf()) return;
+      if (!type.is_leaf()) ScanPiece(object, type, 0);
+    } else {
+      ScanYoung(object, type);
     }
-    ScanPiece(object, type, piece);
+    top = stack_.Borrow();
   }
-
   // A survivor is at most kLargeObjectThreshold long: one piece. It needs no remembering.
   void ScanYoung(uintptr_t object, const Type& type) {
     ForEachSlot(
         object, type, 0,
-        SIZE_MAX, [this](Slot slot) __attribute__((always_inline)) { Visit(slot); });
+        SIZE_MAX, [this](Slot slot) __attribute__((always_inline)) { VisitLater(slot); });
   }
 
   // One piece of an object; pushes the next piece if there is one.
@@ -434,17 +504,18 @@ class Tracer final : public RootVisitor, public SlotVisitor {
     if constexpr (kMajor) {
       ForEachSlot(
           object, type, first,
-          count, [this](Slot slot) __attribute__((always_inline)) { Visit(slot); });
+          count, [this](Slot slot) __attribute__((always_inline)) { VisitLater(slot); });
     } else if ((LoadFlags(object) & header::kLarge) != 0) {
       ForEachSlot(
           object, type, first, count, [ this, object ](Slot slot) __attribute__((always_inline)) {
-            if (Visit(slot)) RememberSlot(object, slot);
+            if (VisitLater(slot)) RememberSlot(object, slot);
           });
     } else {
       bool young = false;
       ForEachSlot(
-          object, type, first, count,
-          [ this, &young ](Slot slot) __attribute__((always_inline)) { young |= Visit(slot); });
+          object, type, first, count, [ this, &young ](Slot slot) __attribute__((always_inline)) {
+            young |= VisitLater(slot);
+          });
       if (young) RememberObject(object);
     }
   }
@@ -458,27 +529,11 @@ class Tracer final : public RootVisitor, public SlotVisitor {
       case Layout::kFixed:
         VisitFixedPart(object, type, visit);
         return;
-      case Layout::kRefArray: {
+      case Layout::kRefArray:
+      case Layout::kStructArray:
+        VisitElements(object, type, first, count, visit);
         if (first == 0) VisitFixedPart(object, type, visit);
-        const size_t length = LengthOf(type, object);
-        const uintptr_t elements = object + type.fixed_size;
-        const size_t end = count < length - std::min(first, length) ? first + count : length;
-        for (size_t i = first; i < end; ++i) visit(Slot(elements + i * sizeof(Word)));
         return;
-      }
-      case Layout::kStructArray: {
-        if (first == 0) VisitFixedPart(object, type, visit);
-        const size_t length = LengthOf(type, object);
-        const size_t end = count < length - std::min(first, length) ? first + count : length;
-        for (size_t i = first; i < end; ++i) {
-          const uintptr_t element = object + type.fixed_size + i * type.element_size;
-          VisitBitmap(element, type.element_bitmap, visit);
-          if (ATOLL_UNLIKELY(type.has_long_bitmap)) {
-            VisitLongBitmap(element, type.details->element_bitmap, visit);
-          }
-        }
-        return;
-      }
       case Layout::kWeakRef:
         VisitFixedPart(object, type, visit);
         // Refused memory: kept strongly this time.
@@ -511,28 +566,6 @@ class Tracer final : public RootVisitor, public SlotVisitor {
     }
     visit(key);
     visit(Slot(object + kHeaderSize + sizeof(Word)));
-  }
-
-  template <typename Fn>
-  ATOLL_ALWAYS_INLINE void VisitFixedPart(uintptr_t object, const Type& type, Fn visit) {
-    VisitBitmap(object + kHeaderSize, type.bitmap, visit);
-    if (ATOLL_UNLIKELY(type.has_long_bitmap)) {
-      VisitLongBitmap(object + kHeaderSize, type.details->bitmap, visit);
-    }
-  }
-
-  template <typename Fn>
-  ATOLL_ALWAYS_INLINE static void VisitBitmap(uintptr_t start, uint64_t bits, Fn visit) {
-    for (; bits != 0; bits &= bits - 1) {
-      visit(Slot(start + static_cast<uintptr_t>(std::countr_zero(bits)) * sizeof(Word)));
-    }
-  }
-  // The words of a long bitmap behind its first.
-  template <typename Fn>
-  static void VisitLongBitmap(uintptr_t start, const std::vector<uint64_t>& bitmap, Fn visit) {
-    for (size_t i = 1; i < bitmap.size(); ++i) {
-      VisitBitmap(start + i * 64 * sizeof(Word), bitmap[i], visit);
-    }
   }
 
   void RememberObject(uintptr_t object) {

@@ -95,7 +95,10 @@ void OldToYoungFirst(benchmark::State& state) {
   state.counters["ns_per_store"] =
       seconds * 1e9 / static_cast<double>(kNodes) / static_cast<double>(state.iterations());
 }
-BENCHMARK(OldToYoungFirst)->Name("store/old_to_young_first/barrier")->UseManualTime();
+BENCHMARK(OldToYoungFirst)
+    ->Name("store/old_to_young_first/barrier")
+    ->UseManualTime()
+    ->Iterations(200);
 
 /// Young values all over a large old array of references: cards.
 template <bool kBarrier>

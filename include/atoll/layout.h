@@ -44,7 +44,7 @@ inline constexpr size_t kHeaderSize = 8;
 /// Objects of more than this many bytes (header included) get whole blocks of their own.
 inline constexpr size_t kLargeObjectThreshold = 8 * 1024;
 /// Slots of a large reference array that share one card.
-inline constexpr size_t kSlotsPerCard = 64;
+inline constexpr size_t kSlotsPerCard = 8;
 
 static_assert(kLinesPerBlock == 256);
 static_assert(kBlocksPerChunk == 64, "a chunk's free blocks are one 64-bit mask");
