@@ -11,7 +11,7 @@ namespace {
 // The extra memory lies between these shares of the live size: below, collections come too thick;
 // above, peak memory would be more than twice the live size.
 constexpr double kLeastExtraShare = 0.5;
-constexpr double kMostExtraShare = 0.9;
+constexpr double kMostExtraShare = 0.8;
 // MemBalancer's trade-off of memory against collection time: larger gives more memory.
 constexpr double kBalance = 3500.0;
 

@@ -68,6 +68,7 @@ uintptr_t OldAllocator::AllocateMediumSlow(RegionState& region, size_t size, Sou
 }
 
 void OldAllocator::Retire(RegionState& region) {
+  if (block_ == kNoBlock && overflow_block_ == kNoBlock) return;
   {
     platform::MutexLock lock(region.allocation_mutex);
     if (block_ != kNoBlock) region.FileOldBlock(block_);

@@ -31,7 +31,8 @@ class Stress : public ::testing::TestWithParam<const Scenario*> {};
 
 TEST_P(Stress, MatchesTheModel) {
   const Scenario& scenario = *GetParam();
-  const uint64_t operations = OperationsFromEnvironment() * scenario.weight / TotalWeight();
+  const uint64_t operations =
+      (OperationsFromEnvironment() * scenario.weight + TotalWeight() - 1) / TotalWeight();
   const Totals totals = RunScenario(scenario, SeedFromEnvironment(), operations);
   totals.Print(scenario.name);
   AllTotals().Add(totals);
