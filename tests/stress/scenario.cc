@@ -322,7 +322,8 @@ Totals RunScenario(const Scenario& scenario, uint64_t seed, uint64_t operations)
       workers.push_back(std::make_unique<Worker>(i, setting, scenario.rates, seed, post,
                                                  scenario.one_region ? &board : nullptr));
     }
-    const uint64_t each = operations / static_cast<uint64_t>(scenario.mutators);
+    const auto mutators = static_cast<uint64_t>(scenario.mutators);
+    const uint64_t each = (operations + mutators - 1) / mutators;
     for (int i = 0; i < scenario.mutators; ++i) {
       threads.emplace_back(
           [&, i] { workers[static_cast<size_t>(i)]->Run(*worlds[static_cast<size_t>(i)], each); });
@@ -333,7 +334,7 @@ Totals RunScenario(const Scenario& scenario, uint64_t seed, uint64_t operations)
     STRESS_CHECK(status.ok(), "%s", status.message().c_str());
 
     totals = CountsOf(*heap);
-    totals.operations = each * static_cast<uint64_t>(scenario.mutators);
+    totals.operations = each * mutators;
     totals.exchanged = board.exchanged.load();
     for (auto& worker : workers) {
       totals.refused_allocations += worker->refused_allocations();
