@@ -34,7 +34,9 @@ uintptr_t OldAllocator::AllocateSlow(RegionState& region, size_t size, Source so
 
 uintptr_t OldAllocator::AllocateSmallSlow(RegionState& region, size_t size, Source source) {
   const AddressSpace& space = *region.heap.space;
-  if (block_ == kNoBlock || !NextHole(space)) {
+  // A recyclable block may have filled since it was filed: objects whose scan was put off for lack
+  // of memory cover their lines late.
+  while (block_ == kNoBlock || !NextHole(space)) {
     platform::MutexLock lock(region.allocation_mutex);
     BlockIndex next =
         source == Source::kHolesAndFresh ? region.own->recyclable.Pop(space) : kNoBlock;
@@ -44,7 +46,6 @@ uintptr_t OldAllocator::AllocateSmallSlow(RegionState& region, size_t size, Sour
     block_ = next;
     used_ = LineMap::Of(space, block_);
     next_line_ = 0;
-    NextHole(space);  // recyclable or fresh: there is one
   }
   const uintptr_t at = cursor_;  // a hole is at least one line, and so large enough
   cursor_ += size;

@@ -1,8 +1,12 @@
 // Where is the memory? Every block has one owner (invariant I4), and free memory goes back.
+#include <algorithm>
 #include <thread>
 
 #include "heap/group_allocator.h"
 #include "heap/heap_state.h"
+#include "heap/object_model.h"
+#include "heap/old_allocator.h"
+#include "heap/region_state.h"
 #include "safepoint/platform.h"
 #include "tests/heap/heap_fixture.h"
 
@@ -53,6 +57,30 @@ TEST_F(Blocks, AreConservedThroughEverything) {
   region.EndRegion();
   ExpectConserved();
   EXPECT_EQ(heap().stats().region_bytes, 0u);
+}
+
+/// Objects whose scan is put off for lack of memory cover their lines after their block was filed.
+TEST_F(Blocks, ARecyclableBlockThatHasFilledSinceIsPassedOver) {
+  TestRegion region(heap());
+  RegionState& state = region.region().state();
+  ASSERT_NE(state.OwnPart(), nullptr);
+  const AddressSpace& space = *state.heap.space;
+  const BlockIndex block = state.TakeBlocks(1, BlockPool::Allowance::kLimit);
+  ASSERT_NE(block, kNoBlock);
+  space.info(block).space = Space::kOld;
+  space.set_tag(block, state.own->old_tag());
+  MarkBornOld(space, space.AddressOf(block), kLineSize);
+  state.FileOldBlock(block);
+  ASSERT_EQ(state.own->recyclable.block_count(), 1u);
+  std::fill_n(space.covers(block), kCoverWordsPerBlock, ~uint64_t{0});
+
+  OldAllocator allocator;
+  const uintptr_t first = allocator.Allocate(state, 32, OldAllocator::Source::kHolesAndFresh);
+  const uintptr_t second = allocator.Allocate(state, 32, OldAllocator::Source::kHolesAndFresh);
+  ASSERT_TRUE(space.Contains(first));
+  EXPECT_NE(space.BlockOf(first), block);
+  EXPECT_EQ(second, first + 32);
+  allocator.Retire(state);
 }
 
 TEST_F(Blocks, FreeMemoryGoesBackToTheSystem) {
