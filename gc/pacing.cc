@@ -31,6 +31,15 @@ constexpr size_t kParallelMinorBytes = size_t{1} << 19;
 // What tracing a byte of survivors takes before there is a measurement.
 constexpr double kNanosPerByte = 0.3;
 
+// Mutators of the region that run managed code between collections.
+size_t RunningMutators(const RegionState& region) {
+  size_t running = 0;
+  for (const Mutator* mutator : region.mutators) {
+    running += mutator->state() == MutatorState::kNative ? 0 : 1;
+  }
+  return std::max<size_t>(running, 1);
+}
+
 double Smooth(double old_value, double new_value) {
   return old_value == 0 ? new_value : 0.5 * old_value + 0.5 * new_value;
 }
@@ -87,8 +96,11 @@ void AfterMinor(RegionState& region, const MinorCollection& minor, uint64_t nano
         region.minor_nanos_per_byte, static_cast<double>(nanos) / static_cast<double>(survived));
   }
   const HeapOptions& options = region.heap.options;
-  const size_t least = options.nursery_bytes / kBlockSize;
-  size_t most = options.max_nursery_bytes / kBlockSize;
+  // Each mutator has structures of its own under construction, which survive: so each has a nursery
+  // of its own, as it were.
+  const size_t mutators = RunningMutators(region);
+  const size_t least = mutators * options.nursery_bytes / kBlockSize;
+  size_t most = mutators * options.max_nursery_bytes / kBlockSize;
   size_t blocks = region.nursery_blocks;
   const double predicted = region.predicted_survival;
   region.mass_survivals = survival > kMassSurvival && blocks >= most / 2 ? region.mass_survivals + 1

@@ -13,7 +13,7 @@ namespace {
 // Smaller heaps use small pages: where the system takes free huge pages away from a virtual
 // machine, the first touch of one costs five times that of small ones, and only a large heap gets
 // it back.
-constexpr size_t kHugePagesFrom = size_t{64} << 20;
+constexpr size_t kHugePagesFrom = size_t{256} << 20;
 
 // The mask of `blocks` (1 to 63) adjacent bits at bit 0.
 uint64_t RunMask(size_t blocks) {

@@ -80,7 +80,7 @@ struct SafepointManager::Impl {
   /// How long a requester whose spinning was in vain yields its core before it parks.
   static constexpr uint64_t kYieldNanos = 50'000;
   /// How long a stopped mutator spins for its release before it parks.
-  static constexpr uint64_t kReleaseSpinNanos = 2'000;
+  static constexpr uint64_t kReleaseSpinNanos = 30'000;
   /// How long it may park without having run a heavy fence.
   static constexpr uint64_t kFirstPark = 200'000;
 
