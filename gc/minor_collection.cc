@@ -45,7 +45,8 @@ void MinorCollection::PromoteInPlace(BlockIndex block) {
 
 void MinorCollection::Recycle(BlockIndex block) {
   const AddressSpace& space = *region_.heap.space;
-  if (region_.spare_young.block_count() >= region_.nursery_blocks) {
+  if (region_.spare_young.block_count() >= region_.nursery_blocks || blocks_over_limit_ != 0) {
+    if (blocks_over_limit_ != 0) --blocks_over_limit_;
     region_.GiveBlocks(block, 1);
     return;
   }
@@ -63,6 +64,8 @@ void MinorCollection::Reclaim() {
   cycle_.reset();
   BlockList from = own.young.TakeAll();
   own.young = survivors.TakeAll();
+  // The copies may have taken from the reserve: mutators are not to fill as much again.
+  blocks_over_limit_ = region_.BlocksOverLimit();
   while (!from.empty()) {
     const BlockIndex block = from.Pop(space);
     const bool moved_out = (space.tag(block) & tag::kMove) != 0 &&

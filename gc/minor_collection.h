@@ -43,6 +43,7 @@ class MinorCollection {
   std::unique_ptr<Cycle> cycle_;
   TraceCounters counters_;
   size_t young_bytes_before_ = 0;
+  size_t blocks_over_limit_ = 0;  // given back by Reclaim
 };
 
 /// Clears the kept flags of a block whose objects could not all be moved.

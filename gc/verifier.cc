@@ -238,6 +238,13 @@ class RegionVerifier {
                                  [&](Slot slot) { fn(slot.Load().word, "a persistent handle"); });
     region_.persistents->ForEach(true, [&](Slot slot) { fn(slot.Load().word, "a weak handle"); });
     for (const Word word : region_.guarded) fn(word, "a guarded object");
+    region_.ForEachPart([&](Part& part) {
+      for (const WeakEntries* entries : {&part.young_weak_entries, &part.weak_entries}) {
+        for (const auto& [key, entry] : *entries) {
+          fn(encoding_.Make(entry.object), "a weak table's key");
+        }
+      }
+    });
   }
 
   Status CheckRoots() {

@@ -3,7 +3,7 @@
 //   1. ephemerons whose key is reached: their values are, to a fixpoint
 //   2. weak references and weak handles to what is not reached are cleared
 //   3. guardian finalizers bring their objects back, and what these reach; then 1 and 2 again
-//   4. ephemerons whose key is still not reached lose key and value
+//   4. ephemerons whose key is still not reached lose key and value; entries of weak tables go
 //   5. native and thread-affine finalizers of what is not reached are due
 //
 // The fixpoint is linear: after two rounds over the waiting ephemerons they are indexed by key, and
@@ -34,6 +34,7 @@ class WeakProcessing {
       ClearWeakReferences();
     }
     ClearEphemerons();
+    SettleWeakEntries(*region_.own, major);
     FinalizePart(*region_.own, major, due);
   }
 
@@ -121,6 +122,28 @@ class WeakProcessing {
       ValueOf(ephemeron).StoreRaw(Ref{});
     });
     tracer_.ephemerons.Clear();
+  }
+
+  void SettleWeakEntries(Part& part, bool major) {
+    auto settle = [&](WeakEntries& entries) {
+      for (auto at = entries.begin(); at != entries.end();) {
+        Word now;
+        if (tracer_.IsAlive(WordOf(at->second.object), &now)) {
+          at->second.object = tracer_.encoding().Decode(now);
+          ++at;
+        } else {
+          at = entries.erase(at);
+        }
+      }
+    };
+    settle(part.young_weak_entries);
+    if (major) settle(part.weak_entries);
+    // Those of objects that are not young any more.
+    for (auto at = part.young_weak_entries.begin(); at != part.young_weak_entries.end();) {
+      const auto entry = at++;
+      if (tracer_.IsYoung(WordOf(entry->second.object))) continue;
+      part.weak_entries.insert(part.young_weak_entries.extract(entry));
+    }
   }
 
   Word WordOf(uintptr_t object) const { return tracer_.encoding().Make(object); }

@@ -59,8 +59,9 @@ struct HeapState {
   uint64_t promoted_bytes = 0;
   uint64_t adoptions_of_gone_regions = 0;
 
-  // Relaxed: only distinct values matter.
+  // Relaxed, both: only distinct values matter.
   std::atomic<uint64_t> hash_state;
+  std::atomic<uint64_t> weak_tables{0};  // how many were made: the next one's id
 };
 
 }  // namespace Atoll

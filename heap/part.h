@@ -7,6 +7,7 @@
 #include "atoll/mutator.h"
 #include "heap/block_list.h"
 #include "heap/remembered_set.h"
+#include "heap/weak_entries.h"
 
 namespace Atoll {
 
@@ -41,6 +42,8 @@ struct Part {
   RememberedSet remembered;
   std::vector<Finalizer> young_finalizers;  ///< of objects that were young when last looked at
   std::vector<Finalizer> finalizers;
+  WeakEntries young_weak_entries;  ///< likewise
+  WeakEntries weak_entries;
 };
 
 }  // namespace Atoll

@@ -133,6 +133,14 @@ size_t RegionState::OldBytes() const {
   return old_used_bytes.load(std::memory_order_relaxed) + ExternalBytes();  // a statistic
 }
 
+size_t RegionState::BlocksOverLimit() const {
+  const auto excess = [](size_t used, size_t limit) { return used > limit ? used - limit : 0; };
+  const size_t limit = limit_bytes.load(std::memory_order_relaxed);  // as in TakeBlocks
+  const size_t bytes = std::max(limit == 0 ? 0 : excess(BytesUsed(), limit),
+                                excess(heap.pool.used_bytes(), heap.pool.limit_bytes()));
+  return (bytes + kBlockSize - 1) / kBlockSize;
+}
+
 bool RegionState::AnyNoCollectScope() const {
   return std::any_of(mutators.begin(), mutators.end(), [](const Mutator* mutator) {
     return mutator->record().in_no_collect_scope();

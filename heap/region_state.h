@@ -66,6 +66,8 @@ struct RegionState {
     // Relaxed: exact only while the region is stopped or its allocation_mutex is held.
     return blocks.load(std::memory_order_relaxed) * kBlockSize + ExternalBytes();
   }
+  /// What it, or the heap, uses beyond its limit, as collections may.
+  size_t BlocksOverLimit() const;
   size_t ExternalBytes() const {
     const int64_t bytes = external_bytes.load(std::memory_order_relaxed);  // statistic
     return bytes > 0 ? static_cast<size_t>(bytes) : 0;

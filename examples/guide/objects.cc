@@ -73,6 +73,15 @@ Atoll::TypeInfo DescribeWeakBox() {
 }
 // [/weak]
 
+// [weak_table]
+/// How often was it asked for? The count lies beside the object, and ends with it.
+Atoll::Word Count(Mutator& mutator, const Atoll::WeakTable& counts, Node* node) {
+  const Atoll::Word count = counts.Get(mutator, node->ptr()).value_or(0) + 1;
+  (void)counts.Put(mutator, node->ptr(), count);  // refused only for shared objects
+  return count;
+}
+// [/weak_table]
+
 void ShowWeakBox(Mutator& mutator, const World& world) {
   const Atoll::HandleScope scope(mutator);
   Atoll::LocalRef box(mutator, {mutator.Allocate(*world.weak_type).address()});
@@ -90,6 +99,12 @@ void ShowWeakBox(Mutator& mutator, const World& world) {
   Check(mutator.Collect(Mutator::Collection::kMajor).ok(), "a major collection");
   Check(Atoll::WeakGet(Atoll::ObjectPtr(box.Get().word)).word == 0,
         "a weak reference to what has died is cleared");
+
+  const Atoll::WeakTable counts(*world.heap);
+  Local<Node> counted(mutator, Atoll::New<Node>(mutator, *world.node_type));
+  Check(Count(mutator, counts, counted.get()) == 1, "an object begins without a word");
+  (void)mutator.Collect(Mutator::Collection::kMinor);
+  Check(Count(mutator, counts, counted.get()) == 2, "a weak table follows its keys");
 }
 
 void ShowCache(Mutator& mutator, const World& world) {

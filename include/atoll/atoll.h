@@ -8,5 +8,6 @@
 #include "atoll/jit.h"
 #include "atoll/mutator.h"
 #include "atoll/typed.h"
+#include "atoll/weak_table.h"
 
 #endif  // ATOLL_ATOLL_H_

@@ -37,6 +37,18 @@ class Limits : public HeapTest {
   }
 };
 
+/// Collections copy into the reserve; what they empty is not for mutators beyond the limit.
+TEST_F(Limits, HoldsAlsoWhereEachCollectionMovesEverything) {
+  options().stress.move_everything = true;
+  TestRegion region(heap(), Limited(kLimit));
+  region.Enter();
+  const size_t count = Exhaust(region);
+  EXPECT_GE(count * sizeof(PairObject), kLimit / 2);
+  EXPECT_LE(count * sizeof(PairObject), kLimit);
+  ExpectBackwards(region.RootObject(0), count);
+  ExpectValid();
+}
+
 TEST_F(Limits, OfARegion) {
   TestRegion region(heap(), Limited(kLimit));
   Mutator& mutator = region.Enter();
