@@ -45,8 +45,9 @@ void MinorCollection::PromoteInPlace(BlockIndex block) {
 
 void MinorCollection::Recycle(BlockIndex block) {
   const AddressSpace& space = *region_.heap.space;
-  if (region_.spare_young.block_count() >= region_.nursery_blocks || blocks_over_limit_ != 0) {
-    if (blocks_over_limit_ != 0) --blocks_over_limit_;
+  const bool over_limit = blocks_over_limit_ != 0;
+  if (over_limit || region_.spare_young.block_count() >= region_.nursery_blocks) {
+    blocks_over_limit_ -= over_limit ? 1 : 0;
     region_.GiveBlocks(block, 1);
     return;
   }

@@ -23,6 +23,11 @@ bool WithEntry(RegionState& region, uint64_t key, ObjectPtr object, Fn fn) {
   return found;
 }
 
+bool IsPrivate(const Mutator& mutator, ObjectPtr object) {
+  return mutator.InReservation(object.address()) &&
+         (mutator.TagOf(object.address()) & tag::kShared) == 0;
+}
+
 }  // namespace
 
 WeakTable::WeakTable(Heap& heap)
@@ -38,7 +43,7 @@ Status WeakTable::Put(Mutator& mutator, ObjectPtr key, Word word) const {
     return {StatusCode::kFailedPrecondition,
             "mutator \"" + mutator.name() + "\" puts into a weak table while not managed"};
   }
-  if (!mutator.InReservation(key.address()) || (mutator.TagOf(key.address()) & tag::kShared) != 0) {
+  if (!IsPrivate(mutator, key)) {
     return {StatusCode::kInvalidArgument,
             "a key of a weak table is a private object of the mutator's region; this one is shared "
             "or outside the heap"};
@@ -55,10 +60,7 @@ Status WeakTable::Put(Mutator& mutator, ObjectPtr key, Word word) const {
 }
 
 std::optional<Word> WeakTable::Get(Mutator& mutator, ObjectPtr key) const {
-  if (!mutator.CheckManaged("WeakTable::Get") || !mutator.InReservation(key.address()) ||
-      (mutator.TagOf(key.address()) & tag::kShared) != 0) {
-    return std::nullopt;
-  }
+  if (!mutator.CheckManaged("WeakTable::Get") || !IsPrivate(mutator, key)) return std::nullopt;
   RegionState& region = mutator.region().state();
   const uint64_t hashed = KeyFor(mutator, key);
   std::optional<Word> word;
@@ -69,10 +71,7 @@ std::optional<Word> WeakTable::Get(Mutator& mutator, ObjectPtr key) const {
 }
 
 bool WeakTable::Remove(Mutator& mutator, ObjectPtr key) const {
-  if (!mutator.CheckManaged("WeakTable::Remove") || !mutator.InReservation(key.address()) ||
-      (mutator.TagOf(key.address()) & tag::kShared) != 0) {
-    return false;
-  }
+  if (!mutator.CheckManaged("WeakTable::Remove") || !IsPrivate(mutator, key)) return false;
   RegionState& region = mutator.region().state();
   const uint64_t hashed = KeyFor(mutator, key);
   platform::MutexLock lock(region.allocation_mutex);

@@ -104,8 +104,8 @@ struct HeapOptions {
   /// Limit on all memory mapped for objects, and external bytes. 0: three quarters of what the
   /// machine or the cgroup has.
   size_t limit_bytes = 0;
-  /// The nursery of a region: where it starts, and what it may grow to. 0: half the L2 cache; 128
-  /// MiB.
+  /// The nursery of a region: where it starts, and what it may grow to; both once for each of its
+  /// mutators that runs managed code. 0: half the L2 cache; 128 MiB.
   size_t nursery_bytes = 0;
   size_t max_nursery_bytes = 0;
   /// What a minor collection should stay under: bounds the nursery by predicted survivors.

@@ -24,7 +24,8 @@ class WeakTable {
  public:
   explicit WeakTable(Heap& heap);
 
-  /// Sets the word of `key`, a private object of the mutator's region.
+  /// Sets the word of `key`, a private object of the mutator's region; kInvalidArgument if it is
+  /// shared or outside the heap.
   Status Put(Mutator& mutator, ObjectPtr key, Word word) const;
   /// The word of `key`, if it has one.
   std::optional<Word> Get(Mutator& mutator, ObjectPtr key) const;

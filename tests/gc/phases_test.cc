@@ -17,15 +17,19 @@ class PhasesTest : public HeapTest {
   bool HasTag(ObjectPtr object, uint32_t bits) {
     return (space().tag(space().BlockOf(object.address())) & bits) == bits;
   }
+  /// Three young pairs from root 0, and no mutator any more; the first of them.
+  ObjectPtr MakeShortList(TestRegion& region) {
+    region.Enter();
+    MakeList(region, 0, 1, 3);
+    region.Leave();
+    return region.RootObject(0);
+  }
   Space SpaceOf(ObjectPtr object) { return space().info(space().BlockOf(object.address())).space; }
 };
 
 TEST_F(PhasesTest, AMinorMovesInTraceAndForgetsInReclaim) {
   TestRegion region(heap());
-  region.Enter();
-  MakeList(region, 0, 1, 3);
-  const ObjectPtr before = region.RootObject(0);
-  region.Leave();
+  const ObjectPtr before = MakeShortList(region);
   {
     StepHeap step(region.region(), /*major=*/false, {});
     EXPECT_EQ(step.next(), Phase::kPrepare);
@@ -46,10 +50,7 @@ TEST_F(PhasesTest, AMinorMovesInTraceAndForgetsInReclaim) {
 
 TEST_F(PhasesTest, InPlaceNothingMovesAndTheBlockTurnsOldInReclaim) {
   TestRegion region(heap());
-  region.Enter();
-  MakeList(region, 0, 1, 3);
-  const ObjectPtr before = region.RootObject(0);
-  region.Leave();
+  const ObjectPtr before = MakeShortList(region);
   {
     StepHeap step(region.region(), /*major=*/false, {.promote_all = true, .in_place = true});
     step.StepTo(Phase::kReclaim);
