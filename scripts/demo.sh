@@ -2,6 +2,6 @@
 
 run_demo() {
   need_preset release
-  build release release demo_programs atoll-bench minimal
+  build release release demo_programs
   exec build/release/atoll-demo "$@"
 }
