@@ -73,17 +73,7 @@ Status Mutator::Detach() {
     record_->RetireBuffer();
     region.own->remembered.Splice(record_->remembered);
     std::erase(region.mutators, this);
-    auto take = [this](std::vector<Finalizer>& list) {
-      std::erase_if(list, [this](const Finalizer& finalizer) {
-        if (finalizer.owner != this) return false;
-        record_->due_finalizers.push_back(finalizer);
-        return true;
-      });
-    };
-    region.ForEachPart([&](Part& part) {
-      take(part.young_finalizers);
-      take(part.finalizers);
-    });
+    region.TakeFinalizersOf(*this);
   }
   if (Status status = region.heap.safepoints.Detach(this); !status.ok()) return status;
   record_->RunDueFinalizers();
@@ -222,6 +212,7 @@ Status Mutator::AddFinalizer(ObjectPtr object, FinalizerKind kind, FinalizerFn f
   RegionState& region = region_->state();
   {
     platform::MutexLock lock(region.allocation_mutex);
+    region.has_affine_finalizers |= kind == FinalizerKind::kThreadAffine;
     const bool young = TagOf(object.address()) == young_tag_;
     (young ? region.own->young_finalizers : region.own->finalizers)
         .push_back({object.address(), fn, data, external,

@@ -7,6 +7,16 @@
 #include "heap/region_state.h"
 
 namespace Atoll {
+namespace {
+
+Status NoPartIds(const RegionState& region) {
+  return {StatusCode::kResourceExhausted,
+          "region \"" + region.options.name +
+              "\": all part ids of the process are in use; "
+              "destroy regions, or let receivers collect what they adopted"};
+}
+
+}  // namespace
 
 Region::Region(std::unique_ptr<RegionState> state) : state_(std::move(state)) {
   state_->region = this;
@@ -29,24 +39,10 @@ Region::~Region() {
     region.heap.adoptions_of_gone_regions += region.stats.adoptions;
   }
   region.persistents->Clear(/*close=*/true);
-  region.RetireAllocators();
-  std::vector<Finalizer> finalizers;
-  region.ForEachPart([&](Part& part) {
-    finalizers.insert(finalizers.end(), part.young_finalizers.begin(), part.young_finalizers.end());
-    finalizers.insert(finalizers.end(), part.finalizers.begin(), part.finalizers.end());
-    region.FreeList(part.young);
-    region.FreeList(part.old);
-    region.FreeList(part.recyclable);
-    region.FreeList(part.young_large);
-    region.FreeList(part.large);
-    region.heap.space->ReturnPartId(part.raw_id);
-  });
+  region.FreeEverything();
   region.FreeList(region.spare_young);
+  if (region.own != nullptr) region.heap.space->ReturnPartId(region.own->raw_id);
   region.heap.pool.Decay();
-  for (const Finalizer& finalizer : finalizers) {
-    if (finalizer.fn != nullptr) finalizer.fn(finalizer.data);
-  }
-  region.AddExternalBytes(-region.external_bytes.load());
 }
 
 Heap& Region::heap() const { return *state_->heap.heap; }
@@ -57,12 +53,7 @@ Result<std::unique_ptr<Mutator>> Region::AttachMutator(std::string name) {
   SafepointMutexLock collection(region.collection_mutex);
   platform::MutexLock regions(region.heap.regions_mutex);  // waits for a group collection
   platform::MutexLock allocation(region.allocation_mutex);
-  if (region.OwnPart() == nullptr) {
-    return Status(StatusCode::kResourceExhausted,
-                  "region \"" + region.options.name +
-                      "\": all part ids of the process are in use; "
-                      "destroy regions, or let receivers collect what they adopted");
-  }
+  if (region.OwnPart() == nullptr) return NoPartIds(region);
   std::unique_ptr<Mutator> mutator(new Mutator(*this, std::move(name)));
   if (Status status = region.heap.safepoints.Attach(mutator.get()); !status.ok()) return status;
   region.mutators.push_back(mutator.get());
@@ -83,17 +74,17 @@ Status Region::Adopt(Region& source) {
   const bool managed = current != nullptr && current->manager() == &to.heap.safepoints &&
                        current->state() == MutatorState::kManaged;
   if (!managed) to.heap.regions_mutex.Lock();
+  std::unique_ptr<Part> surrendered;
   from.RetireAllocators();
-  Status status = Status::Ok();
+  Status status = from.CheckUnused("adopted");
   {
     platform::MutexLock allocation(to.allocation_mutex);
-    if (!from.mutators.empty()) {
-      status = {StatusCode::kFailedPrecondition,
-                "region \"" + source.name() + "\" cannot be adopted: mutator \"" +
-                    from.mutators.front()->name() + "\" is attached to it; detach it first"};
-    } else {
+    if (status.ok() && !from.mutators.empty() && !from.RenewOwnPart(&surrendered)) {
+      status = NoPartIds(from);
+    } else if (status.ok()) {
       from.persistents->Clear(/*close=*/false);
-      if (from.own != nullptr) to.adopted.push_back(std::move(from.own));
+      if (surrendered == nullptr) surrendered = std::move(from.own);
+      if (surrendered != nullptr) to.adopted.push_back(std::move(surrendered));
       to.adopted.splice(to.adopted.end(), from.adopted);
       to.spare_young.Splice(*to.heap.space, from.spare_young);
       if (!from.pins.empty()) to.pins.merge(from.pins);
@@ -104,8 +95,10 @@ Status Region::Adopt(Region& source) {
       // Relaxed, all: counters that only this thread changes now.
       const size_t blocks = from.blocks.exchange(0, std::memory_order_relaxed);
       to.blocks.fetch_add(blocks, std::memory_order_relaxed);
-      to.external_bytes.fetch_add(from.external_bytes.exchange(0, std::memory_order_relaxed),
-                                  std::memory_order_relaxed);
+      const int64_t due = from.DueExternalBytes();
+      to.external_bytes.fetch_add(
+          from.external_bytes.exchange(due, std::memory_order_relaxed) - due,
+          std::memory_order_relaxed);
       to.old_used_bytes.fetch_add(from.old_used_bytes.exchange(0, std::memory_order_relaxed) +
                                       from.eden_blocks * kBlockSize + from.survivor_bytes +
                                       from.young_large_bytes,
@@ -115,6 +108,23 @@ Status Region::Adopt(Region& source) {
     }
   }
   if (!managed) to.heap.regions_mutex.Unlock();
+  return status;
+}
+
+Status Region::Clear() {
+  RegionState& region = *state_;
+  // Keeps group collections away, which read the lists; a managed mutator of the heap may call
+  // this, so the lock is taken only by those who do not keep them away by being managed.
+  const MutatorThread* current = MutatorThread::Current();
+  const bool managed = current != nullptr && current->manager() == &region.heap.safepoints &&
+                       current->state() == MutatorState::kManaged;
+  if (!managed) region.heap.regions_mutex.Lock();
+  Status status = region.CheckUnused("cleared");
+  if (status.ok()) {
+    region.persistents->Clear(/*close=*/false);
+    region.FreeEverything();
+  }
+  if (!managed) region.heap.regions_mutex.Unlock();
   return status;
 }
 

@@ -1,6 +1,7 @@
 #include "heap/region_state.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "heap/heap_state.h"
 #include "heap/mutator_record.h"
@@ -90,6 +91,107 @@ void RegionState::FreeList(BlockList& list) {
       GiveBlocks(block, 1);
     }
   }
+}
+
+Status RegionState::CheckUnused(const char* done) const {
+  for (const Mutator* mutator : mutators) {
+    const bool scopes =
+        mutator->record().has_open_handles() || mutator->record().in_no_collect_scope();
+    if (mutator->state() == MutatorState::kNative && !scopes) continue;
+    return {StatusCode::kFailedPrecondition,
+            "region \"" + options.name + "\" cannot be " + done + ": its mutator \"" +
+                mutator->name() + "\" " +
+                (scopes ? "has a HandleScope, StackScope or NoCollectScope open; end the scopes"
+                        : "is running; EnterNative or Detach it") +
+                " first"};
+  }
+  return Status::Ok();
+}
+
+void RegionState::TakeFinalizersOf(Mutator& mutator) {
+  if (!has_affine_finalizers) return;  // looked at by the region's size otherwise
+  std::vector<Finalizer>& due = mutator.record().due_finalizers;
+  const size_t before = due.size();
+  ForEachPart([&](Part& part) {
+    for (std::vector<Finalizer>* list : {&part.young_finalizers, &part.finalizers}) {
+      std::erase_if(*list, [&](const Finalizer& finalizer) {
+        if (finalizer.owner != &mutator) return false;
+        due.push_back(finalizer);
+        return true;
+      });
+    }
+  });
+  if (due.size() != before) mutator.RequestPoll(poll_bits::kFinalizers);
+}
+
+int64_t RegionState::DueExternalBytes() const {
+  int64_t bytes = 0;
+  for (const Mutator* mutator : mutators) {
+    for (const Finalizer& finalizer : mutator->record().due_finalizers) {
+      bytes += static_cast<int64_t>(finalizer.external_bytes);
+    }
+  }
+  return bytes;
+}
+
+bool RegionState::RenewOwnPart(std::unique_ptr<Part>* old) {
+  const uint32_t id = heap.space->TakePartId();
+  if (id == 0) return false;
+  for (Mutator* mutator : mutators) {
+    mutator->record().RetireBuffer();
+    TakeFinalizersOf(*mutator);
+    if (own != nullptr) own->remembered.Splice(mutator->record().remembered);
+  }
+  *old = std::exchange(own, std::make_unique<Part>(heap.allocator, id));
+  for (Mutator* mutator : mutators) mutator->record().UseYoungTag(own->young_tag());
+  return true;
+}
+
+void RegionState::FreeEverything() {
+  const AddressSpace& space = *heap.space;
+  RetireAllocators();
+  for (Mutator* mutator : mutators) {
+    mutator->record().RetireBuffer();
+    mutator->record().remembered.Clear();
+    TakeFinalizersOf(*mutator);
+  }
+  // The next object is allocated into a block that may still be in a cache.
+  BlockIndex kept = own == nullptr ? kNoBlock : own->young.Pop(space);
+  if (kept == kNoBlock) kept = spare_young.Pop(space);
+  FreeList(spare_young);
+  std::vector<Finalizer> finalizers;
+  ForEachPart([&](Part& part) {
+    for (std::vector<Finalizer>* list : {&part.young_finalizers, &part.finalizers}) {
+      finalizers.insert(finalizers.end(), list->begin(), list->end());
+      list->clear();
+    }
+    FreeList(part.young);
+    FreeList(part.old);
+    FreeList(part.recyclable);
+    FreeList(part.young_large);
+    FreeList(part.large);
+    part.remembered.Clear();
+    part.young_weak_entries.clear();
+    part.weak_entries.clear();
+    if (&part != own.get()) heap.space->ReturnPartId(part.raw_id);
+  });
+  adopted.clear();
+  if (kept != kNoBlock) spare_young.Push(space, kept);
+  pins.clear();
+  guarded.clear();
+  eden_blocks = survivor_bytes = young_large_bytes = 0;
+  old_used_bytes.store(0, std::memory_order_relaxed);  // as in TakeBlocks
+  // What was learnt of these objects says nothing of the next.
+  nursery_blocks = heap.options.nursery_bytes / kBlockSize;
+  predicted_survival = kFirstPredictedSurvival;
+  mass_survivals = 0;
+  old_limit_bytes = 0;
+  last_major_end_nanos = 0;
+  for (const Finalizer& finalizer : finalizers) {
+    if (finalizer.fn != nullptr) finalizer.fn(finalizer.data);
+  }
+  // Relaxed: as in TakeBlocks.
+  AddExternalBytes(DueExternalBytes() - external_bytes.load(std::memory_order_relaxed));
 }
 
 void RegionState::FileOldBlock(BlockIndex block) {

@@ -41,6 +41,19 @@ struct RegionState {
   /// Frees a large object's block run and cards.
   void FreeLarge(BlockIndex head);
   void FreeList(BlockList& list);
+  /// Frees everything but the own part's id and one empty block, untraced, and runs the
+  /// finalizers (thread-affine ones: at their mutator's next poll). CheckUnused holds.
+  void FreeEverything();
+  /// Makes the thread-affine finalizers of this mutator due: their objects leave its region.
+  void TakeFinalizersOf(Mutator& mutator);
+  /// External bytes of finalizers that are due and have not run: they stay this region's.
+  int64_t DueExternalBytes() const;
+  /// Gives up the own part for a new one, and tells the mutators, which keep their thread-affine
+  /// finalizers. False, and nothing has changed, when part ids are used up.
+  bool RenewOwnPart(std::unique_ptr<Part>* old);
+  /// An error, which says that the region cannot be `done` ("adopted"), while a mutator of it
+  /// runs or has a scope open.
+  Status CheckUnused(const char* done) const;
 
   /// Puts a block of Old into the own part's list that its free lines call for.
   void FileOldBlock(BlockIndex block);
@@ -102,6 +115,7 @@ struct RegionState {
   std::shared_ptr<PersistentTable> persistents;
   std::map<uintptr_t, uint32_t> pins;  // object -> count
   std::deque<Word> guarded;            // dead objects of guardian finalizers, kept alive as roots
+  bool has_affine_finalizers = false;  // any were added; under allocation_mutex
 
   std::atomic<size_t> blocks{0};           // owned, spares included; relaxed: a counter
   std::atomic<int64_t> external_bytes{0};  // relaxed: a counter
@@ -112,7 +126,8 @@ struct RegionState {
   size_t eden_blocks = 0;     // young blocks taken since the last collection
   size_t survivor_bytes = 0;  // of young blocks filled by the last minor collection
   size_t young_large_bytes = 0;
-  double predicted_survival = 0.1;
+  static constexpr double kFirstPredictedSurvival = 0.1;
+  double predicted_survival = kFirstPredictedSurvival;
   double minor_nanos_per_byte = 0;  // of survivors
   int mass_survivals = 0;           // minors in a row of a large nursery that nearly all survived
 

@@ -41,6 +41,13 @@ struct RememberedSet {
     other.overflowed = false;
   }
 
+  void Clear() {
+    objects.Clear();
+    slots.Clear();
+    carded.Clear();
+    overflowed = false;
+  }
+
   SegmentedVector<uintptr_t> objects;
   SegmentedVector<uintptr_t> slots;
   SegmentedVector<BlockIndex> carded;

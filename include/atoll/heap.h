@@ -150,11 +150,18 @@ class Region {
   Result<std::unique_ptr<Mutator>> AttachMutator(std::string name);
 
   /// Takes over everything that `source` owns: O(1) in its objects and blocks, nothing is touched.
-  /// Both regions must be of one heap, `source` without mutators; call from managed state of a
-  /// mutator of this region, or while it has none. `source` is empty afterwards and may be
-  /// destroyed or used again. Roots of `source` (its client's, its Persistents) are not taken over:
-  /// the caller keeps what it wants to reach in a handle before the next point that may collect.
+  /// Both regions must be of one heap; the mutators of `source` are native, have no scope open, and
+  /// stay so meanwhile; call from managed state of a mutator of this region, or while it has none.
+  /// `source` is empty afterwards and may be destroyed or used again, by its mutators as well.
+  /// Roots of `source` (its client's, its Persistents) are not taken over: the caller keeps what it
+  /// wants to reach in a handle before the next point that may collect.
   Status Adopt(Region& source);
+
+  /// Frees all that the region owns, untraced, and runs its finalizers (thread-affine ones at their
+  /// mutator's next poll); Persistents hold null afterwards. O(blocks). What is freed is empty and
+  /// may be used on, so that a region and its mutators serve one task after another. The mutators
+  /// are native, have no scope open, and stay so meanwhile; else an error, and nothing is changed.
+  Status Clear();
 
   /// The next dead object that was given a guardian finalizer, or the zero word. Managed state.
   Ref NextGuarded();

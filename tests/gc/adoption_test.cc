@@ -258,15 +258,101 @@ TEST_F(Adoption, WithoutAMutatorOnEitherSide) {
   ExpectValid();
 }
 
-TEST_F(Adoption, RefusesASourceWithMutatorsItselfAndAnotherHeap) {
+TEST_F(Adoption, TheSourcesMutatorGoesOnWithAnEmptyRegion) {
+  TestRegion receiver(heap());
+  TestRegion source(heap());
+  Mutator& sender = source.Enter("sender");
+  sender.EnterNative();
+  receiver.Enter();
+  for (size_t round = 0; round < 5; ++round) {
+    receiver.mutator().EnterNative();
+    sender.LeaveNative();
+    // What the sender remembered of the last round must not reach into this one.
+    MakeList(source, 0, round * 1'000, 500);
+    if (round % 2 == 1) AgeTo(source, Age::kOld);
+    const ObjectPtr young = NewPair(sender, round);
+    Link(sender, source.RootObject(0), kB, young);
+    EXPECT_TRUE(IsYoung(sender, young));
+    sender.EnterNative();
+    receiver.mutator().LeaveNative();
+    const uint32_t tag = receiver.mutator().TagOf(source.Root(0));
+    const Status status = receiver.region().Adopt(source.region());
+    ASSERT_TRUE(status.ok()) << status.message();
+    receiver.Root(round) = source.Root(0);
+    source.ClearRoots();
+    EXPECT_EQ(receiver.mutator().TagOf(receiver.Root(round)), tag);
+    EXPECT_EQ(source.region().stats().block_bytes, 0u);
+    ExpectValid();
+    if (round == 2) Minor(receiver);
+  }
+  receiver.mutator().EnterNative();
+  sender.LeaveNative();
+  MakeList(source, 0, 77, 500);
+  Minor(source);
+  Major(source);
+  ExpectList(source.RootObject(0), 77, 500);
+  sender.EnterNative();
+  receiver.mutator().LeaveNative();
+  Major(receiver);
+  for (size_t round = 0; round < 5; ++round) {
+    ExpectList(receiver.RootObject(round), round * 1'000, 500);
+    EXPECT_EQ(IdAt(Load(receiver.RootObject(round), kB)), round);
+  }
+  ExpectValid();
+}
+
+TEST_F(Adoption, ThreadAffineFinalizersStayWithTheirMutator) {
+  TestRegion receiver(heap());
+  TestRegion source(heap());
+  Counter affine;
+  Counter native;
+  Mutator& sender = source.Enter("sender");
+  source.SetRoot(0, NewPair(sender, 1));
+  const ObjectPtr object = source.RootObject(0);
+  ASSERT_TRUE(
+      sender.AddFinalizer(object, FinalizerKind::kThreadAffine, Counter::Add, &affine, 300).ok());
+  ASSERT_TRUE(sender.AddFinalizer(object, FinalizerKind::kNative, Counter::Add, &native, 20).ok());
+  sender.EnterNative();
+  receiver.Enter();
+  const Status status = receiver.region().Adopt(source.region());
+  ASSERT_TRUE(status.ok()) << status.message();
+  source.ClearRoots();
+  EXPECT_EQ(affine.calls, 0) << "only on its own thread, at a poll";
+  EXPECT_EQ(source.region().stats().external_bytes, 300u);
+  EXPECT_EQ(receiver.region().stats().external_bytes, 20u);
+  Major(receiver);
+  EXPECT_EQ(native.calls, 1);
+  EXPECT_EQ(affine.calls, 0);
+  receiver.mutator().EnterNative();
+  sender.LeaveNative();
+  sender.Poll();
+  EXPECT_EQ(affine.calls, 1);
+  EXPECT_EQ(heap().stats().external_bytes, 0u);
+  source.Leave();
+  EXPECT_EQ(affine.calls, 1);
+}
+
+TEST_F(Adoption, RefusesARunningSourceItselfAndAnotherHeap) {
   TestRegion receiver(heap());
   TestRegion source(heap());
   receiver.Enter();
   receiver.mutator().EnterNative();
-  source.Enter("sender");
+  Mutator& sender = source.Enter("sender");
+  source.SetRoot(0, NewPair(sender, 5));
   Status status = receiver.region().Adopt(source.region());
   EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
-  EXPECT_THAT(status.message(), ::testing::HasSubstr("sender"));
+  EXPECT_THAT(status.message(), ::testing::HasSubstr("its mutator \"sender\" is running"));
+  {
+    const HandleScope scope(sender);
+    const LocalRef local(sender, RefOf(source.RootObject(0)));
+    sender.EnterNative();
+    status = receiver.region().Adopt(source.region());
+    EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
+    EXPECT_THAT(status.message(), ::testing::HasSubstr("\"sender\" has a HandleScope"));
+    sender.LeaveNative();
+  }
+  EXPECT_EQ(IdAt(source.RootObject(0)), 5u);
+  EXPECT_EQ(receiver.region().stats().block_bytes, 0u);
   status = source.region().Adopt(source.region());
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
 
