@@ -222,6 +222,7 @@ Status Mutator::AddFinalizer(ObjectPtr object, FinalizerKind kind, FinalizerFn f
   RegionState& region = region_->state();
   {
     platform::MutexLock lock(region.allocation_mutex);
+    region.had_finalizers.store(true, std::memory_order_relaxed);  // see RegionState
     const bool young = TagOf(object.address()) == young_tag_;
     (young ? region.own->young_finalizers : region.own->finalizers)
         .push_back({object.address(), fn, data, external,

@@ -117,6 +117,21 @@ BlockIndex RegionState::TakeYoungBlock(BlockPool::Allowance allowance) {
   return block;
 }
 
+BlockIndex RegionState::TakeLargeRun(size_t run, BlockPool::Allowance allowance, bool* zeroed) {
+  const AddressSpace& space = *heap.space;
+  const BlockIndex head = TakeBlocks(run, allowance, zeroed);
+  if (head == kNoBlock) return kNoBlock;
+  space.info(head).space = Space::kLarge;
+  space.set_tag(head, own->young_tag());
+  for (size_t i = 1; i < run; ++i) {
+    const BlockIndex tail = head + static_cast<BlockIndex>(i);
+    space.info(tail).space = Space::kLargeTail;
+    space.info(tail).next = head;
+    space.set_tag(tail, own->old_tag());
+  }
+  return head;
+}
+
 void RegionState::AddExternalBytes(int64_t delta) {
   external_bytes.fetch_add(delta, std::memory_order_relaxed);  // a counter
   heap.pool.AddExternalBytes(delta);
