@@ -28,36 +28,43 @@ void RegionSink::CloseBlock() {
   const AddressSpace& space = *region_.heap.space;
   space.info(block_).top = static_cast<uint32_t>(cursor_ - space.AddressOf(block_));
   block_ = kNoBlock;
-  cursor_ = limit_ = 0;
+  cursor_ = limit_ = block_end_ = 0;
 }
 
-bool RegionSink::AllocateSlow(size_t size, Copy* copy) {
+uintptr_t RegionSink::AllocateSlow(size_t size) {
   const AddressSpace& space = *region_.heap.space;
-  if (!bases_.TryReserveOne()) return false;
-  const auto destination = static_cast<uint32_t>(bases_.size() << kGranuleBits);
-  if (size >= kLargeFrom) {
-    const size_t run = (size + kBlockSize - 1) / kBlockSize;
-    platform::MutexLock lock(region_.allocation_mutex);
-    const BlockIndex head = region_.TakeLargeRun(run, BlockPool::Allowance::kLimit);
-    if (head == kNoBlock) return false;
-    region_.filling_large.Push(space, head);
-    const uintptr_t at = space.AddressOf(head);
-    bases_.Push(at);
-    *copy = {at, at, destination};
-    return true;
+  const bool is_large = size >= kLargeFrom;
+  if (!is_large && block_end_ - cursor_ >= size) {  // a large object came between
+    limit_ = block_end_;
+    destination_ = block_destination_;
+    return Allocate(size);
   }
-  CloseBlock();
-  platform::MutexLock lock(region_.allocation_mutex);
-  block_ = region_.TakeYoungBlock(BlockPool::Allowance::kLimit);
-  if (block_ == kNoBlock) return false;
-  region_.filling_young.Push(space, block_);
-  const uintptr_t at = space.AddressOf(block_);
+  if (!bases_.TryReserveOne()) return 0;
+  if (!is_large) CloseBlock();
+  BlockIndex block = kNoBlock;
+  {
+    platform::MutexLock lock(region_.allocation_mutex);
+    if (is_large) {
+      const size_t run = (size + kBlockSize - 1) / kBlockSize;
+      block = region_.TakeLargeRun(run, BlockPool::Allowance::kLimit);
+    } else {
+      block = region_.TakeYoungBlock(BlockPool::Allowance::kLimit);
+    }
+    if (block == kNoBlock) return 0;
+    (is_large ? region_.filling_large : region_.filling_young).Push(space, block);
+  }
+  const uintptr_t at = space.AddressOf(block);
+  destination_ = static_cast<uint32_t>(bases_.size() << kGranuleBits);
   bases_.Push(at);
-  destination_ = destination;
-  *copy = {at, at, destination};
+  if (is_large) {
+    limit_ = cursor_;  // the next small object sets the destination again
+    return at;
+  }
+  block_ = block;
+  block_destination_ = destination_;
   cursor_ = at + size;
-  limit_ = at + kBlockSize;
-  return true;
+  limit_ = block_end_ = at + kBlockSize;
+  return at;
 }
 
 void RegionSink::Commit() {
@@ -72,7 +79,7 @@ void RegionSink::Commit() {
 
 void RegionSink::Abandon() {
   block_ = kNoBlock;
-  cursor_ = limit_ = 0;
+  cursor_ = limit_ = block_end_ = 0;
   platform::MutexLock lock(region_.allocation_mutex);
   region_.FreeList(region_.filling_young);
   region_.FreeList(region_.filling_large);

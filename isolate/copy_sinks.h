@@ -1,7 +1,9 @@
 // Where the copies of objects go. GraphCopy is written over a sink:
 //
-//   bool Allocate(size, Copy*)        room for one object; false: see failure()
-//   uintptr_t AddressOf(destination)  what references to it say, for Copy::destination
+//   uintptr_t Allocate(size)          where one object is to be written; 0: see failure()
+//   uint32_t DestinationOf(at)        the same in short, for the object allocated last
+//   uintptr_t AddressAt(at)           what references to it say
+//   uintptr_t AddressOf(destination)  likewise
 //   void NoteInside(slot)             a word of a copy refers to another copy
 //   void NoteShared(slot)             a word of a copy refers to a shared object
 //   void NoteMoved()                  an object was copied whose type has a `moved` hook
@@ -13,6 +15,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "heap/heap_state.h"
@@ -20,13 +23,6 @@
 #include "isolate/image.h"
 
 namespace Atoll {
-
-/// Where one object's copy goes.
-struct Copy {
-  uintptr_t at;          ///< where it is written
-  uintptr_t address;     ///< what references to it say
-  uint32_t destination;  ///< the same in short, for AddressOf
-};
 
 /// Why there is no copy.
 enum class CopyFailure : uint8_t {
@@ -51,15 +47,27 @@ class ImageSink {
     used_ = 0;
     max_bytes_ = max_bytes;
     any_shared_ = has_moved_hooks_ = false;
-    roots.clear();
   }
 
-  ATOLL_ALWAYS_INLINE bool Allocate(size_t size, Copy* copy) {
-    if (ATOLL_UNLIKELY(max_bytes_ - used_ < size)) return false;
-    *copy = {start() + used_, used_, static_cast<uint32_t>(used_ / kGranule)};
-    used_ += size;
-    return true;
+  void SetRoots(std::span<const Ref> words) {
+    if (roots.size() != words.size()) {
+      roots.resize(words.size());
+      roots_inside.resize((words.size() + 7) / 8);
+    }
+    for (size_t i = 0; i < words.size(); ++i) roots[i] = words[i].word;
+    for (uint8_t& byte : roots_inside) byte = 0;
   }
+
+  ATOLL_ALWAYS_INLINE uintptr_t Allocate(size_t size) {
+    const uintptr_t at = start() + used_;
+    if (ATOLL_UNLIKELY(max_bytes_ - used_ < size)) return 0;
+    used_ += size;
+    return at;
+  }
+  uint32_t DestinationOf(uintptr_t at) const {
+    return static_cast<uint32_t>(AddressAt(at) / kGranule);
+  }
+  uintptr_t AddressAt(uintptr_t at) const { return at - start(); }
   static uintptr_t AddressOf(uint32_t destination) { return uintptr_t{destination} * kGranule; }
   ATOLL_ALWAYS_INLINE void NoteInside(uintptr_t slot) { Set(relocations_, slot); }
   ATOLL_ALWAYS_INLINE void NoteShared(uintptr_t slot) {
@@ -84,7 +92,7 @@ class ImageSink {
     return graph;
   }
 
-  std::vector<Word> roots;            ///< filled in by whoever copies
+  std::vector<Word> roots;            ///< changed by whoever copies
   std::vector<uint8_t> roots_inside;  ///< likewise
 
  private:
@@ -114,13 +122,16 @@ class RegionSink {
 
   explicit RegionSink(RegionState& region) : region_(region), bases_(region.heap.allocator) {}
 
-  ATOLL_ALWAYS_INLINE bool Allocate(size_t size, Copy* copy) {
+  ATOLL_ALWAYS_INLINE uintptr_t Allocate(size_t size) {
     const uintptr_t at = cursor_;
-    if (ATOLL_UNLIKELY(limit_ - at < size)) return AllocateSlow(size, copy);
+    if (ATOLL_UNLIKELY(limit_ - at < size)) return AllocateSlow(size);
     cursor_ = at + size;
-    *copy = {at, at, destination_ | static_cast<uint32_t>((at & (kBlockSize - 1)) / kGranule)};
-    return true;
+    return at;
   }
+  uint32_t DestinationOf(uintptr_t at) const {
+    return destination_ | static_cast<uint32_t>((at & (kBlockSize - 1)) / kGranule);
+  }
+  static uintptr_t AddressAt(uintptr_t at) { return at; }
   uintptr_t AddressOf(uint32_t destination) const {
     return bases_[destination >> kGranuleBits] + (destination & kGranuleMask) * kGranule;
   }
@@ -159,15 +170,17 @@ class RegionSink {
     size_t capacity_ = 0;
   };
 
-  ATOLL_COLD bool AllocateSlow(size_t size, Copy* copy);
+  ATOLL_COLD uintptr_t AllocateSlow(size_t size);
   void CloseBlock();
 
   RegionState& region_;
   uintptr_t cursor_ = 0;
-  uintptr_t limit_ = 0;
-  uint32_t destination_ = 0;     // of the block's first granule
-  BlockIndex block_ = kNoBlock;  // that the cursor is in
-  Bases bases_;                  // blocks and large objects
+  uintptr_t limit_ = 0;             // block_end_, or cursor_ after a large object
+  uint32_t destination_ = 0;        // of the first granule of what was allocated in last
+  uint32_t block_destination_ = 0;  // of the block's
+  BlockIndex block_ = kNoBlock;     // that the cursor is in
+  uintptr_t block_end_ = 0;
+  Bases bases_;  // blocks and large objects
 };
 
 }  // namespace Atoll

@@ -140,9 +140,7 @@ Result<GraphCopier::Packing> GraphCopier::Pack(Mutator& source, std::span<const 
   }
   NoCollectScope scope(source);
   impl.image.Begin(std::min(max_bytes, kLargeObjectThreshold));
-  impl.image.roots.resize(roots.size());
-  for (size_t i = 0; i < roots.size(); ++i) impl.image.roots[i] = roots[i].word;
-  impl.image.roots_inside.assign((roots.size() + 7) / 8, 0);
+  impl.image.SetRoots(roots);
   const CopyFailure failure = impl.WithEncoding([&]<typename E>() {
     return impl.Copy<E>(source, impl.image.roots, impl.image.roots_inside.data(), impl.image,
                         options);

@@ -61,8 +61,9 @@ class GraphCopier {
   /// Copies a graph of any size into `destination`'s region, as young objects, and stores the
   /// root's new word to `copied`. Managed state of `source`; `destination` is another region's, the
   /// only one there, native, and used by nobody else meanwhile; its region's limit and the heap's
-  /// hold, its nursery's size does not. Nothing is collected. Errors as for Pack; then the
-  /// destination is as before.
+  /// hold, its nursery's size does not. Nothing is collected. From the return on it is the caller's
+  /// business that the root is kept where collections of the destination find it, or that there are
+  /// none before it is adopted. Errors as for Pack; then the destination is as before.
   Status CopyInto(Mutator& source, Ref root, Mutator& destination, Ref* copied,
                   const CopyOptions& options = {});
 

@@ -143,9 +143,9 @@ class GraphCopy final : private SlotVisitor {
 
   // The slot of a copy still holds the source's word.
   template <typename Push>
-  ATOLL_ALWAYS_INLINE void Visit(uintptr_t slot, Push push) {
+  ATOLL_ALWAYS_INLINE void Visit(uintptr_t slot, uintptr_t base, size_t size, Push push) {
     const Word word = At(slot);
-    if (!encoding_.RefersInto(word, base_, size_)) return;
+    if (!encoding_.RefersInto(word, base, size)) return;
     uintptr_t address = 0;
     const CopiedObjects::Answer answer = Reach(encoding_.Decode(word), &address, push);
     if (ATOLL_LIKELY(answer == CopiedObjects::Answer::kCopied)) {
@@ -156,7 +156,7 @@ class GraphCopy final : private SlotVisitor {
     }
   }
   void Visit(uintptr_t slot) {
-    Visit(slot, [this](MarkEntry entry) { return stack_.TryPush(entry); });
+    Visit(slot, base_, size_, [this](MarkEntry entry) { return stack_.TryPush(entry); });
   }
 
   template <typename Push>
@@ -170,35 +170,35 @@ class GraphCopy final : private SlotVisitor {
     }
     const size_t length = type.has_elements() ? LengthOf(type, object) : 0;
     const size_t size = type.has_elements() ? SizeForLength(type, length) : type.fixed_size;
-    Copy copy;
-    if (ATOLL_UNLIKELY(!sink_.Allocate(size, &copy))) {
+    const uintptr_t at = sink_.Allocate(size);
+    if (ATOLL_UNLIKELY(at == 0)) {
       Fail(sink_.failure(), object);
       return false;
     }
-    if (ATOLL_UNLIKELY(!copied_.Insert(object, place, copy.destination))) {
+    if (ATOLL_UNLIKELY(!copied_.Insert(object, place, sink_.DestinationOf(at)))) {
       Fail(CopyFailure::kMemory, object);
       return false;
     }
     const uint8_t flags = size >= Sink::kLargeFrom ? header::kLarge : 0;
-    At(copy.at) = (header_word & ~Word{0xFF}) | flags;
+    At(at) = (header_word & ~Word{0xFF}) | flags;
     if (ATOLL_LIKELY(size <= kLongLeaf)) {
-      CopyWords(object, copy.at, kHeaderSize, size);
-    } else if (!CopyLong(object, copy.at, size, type)) {
+      CopyWords(object, at, kHeaderSize, size);
+    } else if (!CopyLong(object, at, size, type)) {
       return false;
     }
     // Another mutator of the region may have shrunk it meanwhile: the copy has the size it has.
-    if (type.has_elements()) Mutator::StoreLength(type, copy.at, length);
+    if (type.has_elements()) Mutator::StoreLength(type, at, length);
     budget_ -= static_cast<int64_t>(size) + kCostOfObject;
-    *address = copy.address;
+    *address = sink_.AddressAt(at);
     if (ATOLL_UNLIKELY(type.has_moved_hook)) {
-      type.details->moved(ObjectPtr(copy.at), object);
+      type.details->moved(ObjectPtr(at), object);
       sink_.NoteMoved();
     }
     if (ATOLL_UNLIKELY(watching_keys_)) WakeEphemerons(object);
     if (type.is_leaf()) return true;
     if (ATOLL_UNLIKELY(type.layout == Layout::kCustom)) {
-      if (push(object) && push(copy.at | kCustom)) return true;
-    } else if (ATOLL_LIKELY(push(copy.at))) {
+      if (push(object) && push(at | kCustom)) return true;
+    } else if (ATOLL_LIKELY(push(at))) {
       return true;
     }
     Fail(CopyFailure::kMemory, object);
@@ -249,6 +249,10 @@ class GraphCopy final : private SlotVisitor {
     const auto push = [ this, &top ](MarkEntry entry) __attribute__((always_inline)) {
       return ATOLL_LIKELY(top.Push(entry)) || PushSlow(top, entry);
     };
+    // Locals: what is stored into copies might else be members, for all that the compiler knows.
+    const uintptr_t base = base_;
+    const size_t size = size_;
+    const Type* const types = types_;
     while (ok()) {
       MarkEntry entry;
       if (ATOLL_UNLIKELY(!top.Pop(&entry))) {
@@ -258,11 +262,11 @@ class GraphCopy final : private SlotVisitor {
       }
       if (ATOLL_UNLIKELY(budget_ < 0)) Poll();
       if (ATOLL_LIKELY((entry & kKindMask) == 0)) {
-        const Type& type = TypeOfHeader(At(entry));
+        const Type& type = types[(At(entry) >> header::kTypeShift) & header::kMaxTypeId];
         if (ATOLL_LIKELY(type.layout == Layout::kFixed && !type.has_long_bitmap)) {
           VisitBitmap(
               entry + kHeaderSize, type.bitmap, [&](Slot slot) __attribute__((always_inline)) {
-                Visit(slot.address(), push);
+                Visit(slot.address(), base, size, push);
               });
           continue;
         }
