@@ -32,7 +32,7 @@ void CopiedObjects::Clear() {
       allocator_.Free(map, sizeof(BlockMap));
     }
   }
-  second_in_unit_.clear();
+  if (!second_in_unit_.empty()) second_in_unit_.clear();
   entries_ = 0;
   if (capacity_ > kMostKeptCapacity) {
     allocator_.Free(table_, capacity_ * sizeof(Entry));

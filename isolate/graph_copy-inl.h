@@ -44,7 +44,8 @@ struct CopyBuffers {
     weak_references.Clear();
     ephemerons.Clear();
     ready_ephemerons.clear();
-    ephemerons_by_key.clear();
+    // Clearing a table that is empty costs as much as copying an object.
+    if (!ephemerons_by_key.empty()) ephemerons_by_key.clear();
   }
 
   CopiedObjects copied;
@@ -247,7 +248,10 @@ class GraphCopy final : private SlotVisitor {
   void Drain() {
     MarkStack::Top top = stack_.Borrow();
     const auto push = [ this, &top ](MarkEntry entry) __attribute__((always_inline)) {
-      return ATOLL_LIKELY(top.Push(entry)) || PushSlow(top, entry);
+      if (ATOLL_LIKELY(top.Push(entry))) return true;
+      bool pushed = false;
+      top = PushSlow(top, entry, &pushed);
+      return pushed;
     };
     // Locals: what is stored into copies might else be members, for all that the compiler knows.
     const uintptr_t base = base_;
@@ -277,11 +281,11 @@ class GraphCopy final : private SlotVisitor {
     }
     stack_.Return(top);
   }
-  ATOLL_COLD bool PushSlow(MarkStack::Top& top, MarkEntry entry) {
+  // By value, so that the top of the stack can stay in registers.
+  ATOLL_COLD MarkStack::Top PushSlow(MarkStack::Top top, MarkEntry entry, bool* pushed) {
     stack_.Return(top);
-    const bool pushed = stack_.TryPush(entry);
-    top = stack_.Borrow();
-    return pushed;
+    *pushed = stack_.TryPush(entry);
+    return stack_.Borrow();
   }
 
   void ScanEntry(MarkEntry entry) {
@@ -335,6 +339,8 @@ class GraphCopy final : private SlotVisitor {
       Fail(CopyFailure::kMemory);
       return;
     }
+    // Elements that refer to nothing new take time as well.
+    budget_ -= static_cast<int64_t>(kPiece * sizeof(Word));
     VisitElements(at, type, first, kPiece, [this](Slot slot) { Visit(slot.address()); });
   }
 

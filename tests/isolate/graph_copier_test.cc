@@ -171,10 +171,10 @@ TEST_F(GraphCopierTest, ALongPathIsNamedByItsEnds) {
 TEST_F(GraphCopierTest, AnObjectWithAFinalizer) {
   for (const bool many : {false, true}) {
     for (const bool old : {false, true}) {
+      Counter finalized;
       TestRegion source(heap());
       Mutator& mutator = source.Enter();
       MakeList(source, 0, 1, many ? 1'000 : 3);
-      Counter finalized;
       const ObjectPtr third = Load(Load(source.RootObject(0), kA), kA);
       ASSERT_TRUE(
           mutator.AddFinalizer(third, FinalizerKind::kNative, Counter::Add, &finalized).ok());

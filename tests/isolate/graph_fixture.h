@@ -147,7 +147,8 @@ class GraphTest : public HeapTest {
     };
     ASSERT_TRUE(compare(a, b)) << "roots";
     while (!queue.empty()) {
-      const auto [from, to] = queue.front();
+      const uintptr_t from = queue.front().first;
+      const uintptr_t to = queue.front().second;
       queue.pop_front();
       const Type& type = mutator.TypeOf(ObjectPtr(from));
       const size_t size = mutator.SizeOf(ObjectPtr(from));
