@@ -169,14 +169,9 @@ ObjectPtr Mutator::AllocateBytes(const Type& type, size_t size, size_t length, C
 uintptr_t Mutator::AllocateRawSlow(size_t bytes) {
   CollectMode mode = kMayCollect;
   if (!BeginSlowAllocation("AllocateRaw", &mode)) return 0;
-  if (bytes < kHeaderSize || bytes > kLargeObjectThreshold || bytes % kGranule != 0) {
-    last_error_ = {StatusCode::kInvalidArgument,
-                   std::to_string(bytes) +
-                       " bytes of raw memory were asked for; it is a multiple "
-                       "of 8 from 8 to " +
-                       std::to_string(kLargeObjectThreshold)};
-    return 0;
-  }
+  ATOLL_DCHECK(bytes <= kLargeObjectThreshold && bytes % kGranule == 0,
+               "%zu bytes of raw memory: it is a multiple of 8, at most %zu", bytes,
+               kLargeObjectThreshold);
   const uintptr_t at = TakeBytes(bytes, mode);
   if (at == 0) RefuseMemory(bytes, "packed objects", mode);
   if (ATOLL_UNLIKELY(region_->state().heap.options.stress.every_allocation)) limit_ = top_;

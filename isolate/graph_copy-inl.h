@@ -249,8 +249,9 @@ class GraphCopy final : private SlotVisitor {
     MarkStack::Top top = stack_.Borrow();
     const auto push = [ this, &top ](MarkEntry entry) __attribute__((always_inline)) {
       if (ATOLL_LIKELY(top.Push(entry))) return true;
-      bool pushed = false;
-      top = PushSlow(top, entry, &pushed);
+      stack_.Return(top);
+      const bool pushed = PushSlow(entry);
+      top = stack_.Borrow();
       return pushed;
     };
     // Locals: what is stored into copies might else be members, for all that the compiler knows.
@@ -261,7 +262,9 @@ class GraphCopy final : private SlotVisitor {
       MarkEntry entry;
       if (ATOLL_UNLIKELY(!top.Pop(&entry))) {
         stack_.Return(top);
-        if (!stack_.Pop(&entry)) return;
+        MarkEntry below = 0;
+        if (!PopSlow(&below)) return;
+        entry = below;
         top = stack_.Borrow();
       }
       if (ATOLL_UNLIKELY(budget_ < 0)) Poll();
@@ -281,12 +284,8 @@ class GraphCopy final : private SlotVisitor {
     }
     stack_.Return(top);
   }
-  // By value, so that the top of the stack can stay in registers.
-  ATOLL_COLD MarkStack::Top PushSlow(MarkStack::Top top, MarkEntry entry, bool* pushed) {
-    stack_.Return(top);
-    *pushed = stack_.TryPush(entry);
-    return stack_.Borrow();
-  }
+  ATOLL_COLD bool PushSlow(MarkEntry entry) { return stack_.TryPush(entry); }
+  ATOLL_COLD bool PopSlow(MarkEntry* entry) { return stack_.Pop(entry); }
 
   void ScanEntry(MarkEntry entry) {
     const uintptr_t at = entry & ~kKindMask;
