@@ -79,7 +79,8 @@ class RegionVerifier {
 
   Status CheckBlocks() {
     region_.ForEachPart([this](Part& part) { parts_.emplace(part.raw_id, &part); });
-    size_t blocks = region_.spare_young.block_count();
+    size_t blocks = region_.spare_young.block_count() + region_.filling_young.block_count() +
+                    region_.filling_large.block_count();
     Status status;
     auto check = [&](BlockIndex block, const Part& part, bool young, Space a, Space b) {
       if (!status.ok()) return;

@@ -107,53 +107,75 @@ ObjectPtr Mutator::AllocateArrayNoCollect(const Type& type, size_t length) {
   return AllocateArraySlow(type, length, kNeverCollect);
 }
 
-ObjectPtr Mutator::AllocateBytes(const Type& type, size_t size, size_t length, CollectMode mode) {
+// What every slow allocation does first; false: the mutator is not managed, see last_error_.
+bool Mutator::BeginSlowAllocation(const char* call, CollectMode* mode) {
   if (state() != MutatorState::kManaged) {
-    ReportNotManaged("Allocate");
+    ReportNotManaged(call);
     last_error_ = {StatusCode::kFailedPrecondition,
                    "mutator \"" + name() + "\" allocates in state " + ToString(state()) +
                        "; LeaveNative or a ManagedScope first"};
-    return {};
+    return false;
   }
   RegionState& region = region_->state();
   const StressOptions& stress = region.heap.options.stress;
-  if (no_collect_depth_ != 0) mode = kNeverCollect;
-  if (ATOLL_UNLIKELY(stress.collect_every != 0) && mode == kMayCollect &&
+  if (no_collect_depth_ != 0) *mode = kNeverCollect;
+  if (ATOLL_UNLIKELY(stress.collect_every != 0) && *mode == kMayCollect &&
       (region.slow_allocations.fetch_add(1, std::memory_order_relaxed) + 1) %
               stress.collect_every ==
           0) {
     region.heap.collector->CollectForAllocation(*this, Collector::Urgency::kNurseryFull);
   }
+  return true;
+}
+
+void Mutator::RefuseMemory(size_t size, const std::string& what, CollectMode mode) {
+  const RegionState& region = region_->state();
+  // Relaxed: for a message.
+  const size_t limit = region.limit_bytes.load(std::memory_order_relaxed);
+  const bool by_region = limit != 0 && region.BytesUsed() + size > limit;
+  last_error_ = {StatusCode::kResourceExhausted,
+                 "no " + std::to_string(size) + " bytes for " + what + ": " +
+                     (by_region ? "region \"" + region.options.name + "\" uses " +
+                                      std::to_string(region.BytesUsed()) +
+                                      " bytes of its limit of " + std::to_string(limit)
+                                : "heap \"" + region.heap.options.name + "\" uses " +
+                                      std::to_string(region.heap.pool.used_bytes()) +
+                                      " bytes of its limit of " +
+                                      std::to_string(region.heap.options.limit_bytes)) +
+                     (mode == kNeverCollect ? " and its reserve, and may not collect here"
+                                            : " after collecting") +
+                     "; drop objects, or raise the limit"};
+}
+
+ObjectPtr Mutator::AllocateBytes(const Type& type, size_t size, size_t length, CollectMode mode) {
+  if (!BeginSlowAllocation("Allocate", &mode)) return {};
   const uintptr_t object = type.flags.non_moving          ? TakeNonMoving(size, mode)
                            : size > kLargeObjectThreshold ? TakeLarge(size, mode)
                                                           : TakeBytes(size, mode);
   if (object == 0) {
-    // Relaxed: for a message.
-    const size_t limit = region.limit_bytes.load(std::memory_order_relaxed);
-    const bool by_region = limit != 0 && region.BytesUsed() + size > limit;
-    last_error_ = {
-        StatusCode::kResourceExhausted,
-        "no " + std::to_string(size) + " bytes for an object of type \"" + type.name() + "\": " +
-            (by_region
-                 ? "region \"" + region.options.name + "\" uses " +
-                       std::to_string(region.BytesUsed()) + " bytes of its limit of " +
-                       std::to_string(limit)
-                 : "heap \"" + region.heap.options.name + "\" uses " +
-                       std::to_string(region.heap.pool.used_bytes()) + " bytes of its limit of " +
-                       std::to_string(region.heap.options.limit_bytes)) +
-            (mode == kNeverCollect ? " and its reserve, and may not collect here"
-                                   : " after collecting") +
-            "; drop objects, or raise the limit"};
+    RefuseMemory(size, "an object of type \"" + type.name() + "\"", mode);
     return {};
   }
   const uint8_t flags = size > kLargeObjectThreshold ? header::kLarge : 0;
   *reinterpret_cast<Word*>(object) = type.header_word | flags;
   if (type.has_elements()) StoreLength(type, object, length);
-  if (ATOLL_UNLIKELY(stress.every_allocation)) limit_ = top_;
+  if (ATOLL_UNLIKELY(region_->state().heap.options.stress.every_allocation)) limit_ = top_;
   const ObjectPtr result(object);
   // Born old: its first stores need no barrier, like those into a young object.
   if (type.flags.non_moving && size <= kLargeObjectThreshold) RememberForStores(result);
   return result;
+}
+
+uintptr_t Mutator::AllocateRawSlow(size_t bytes) {
+  CollectMode mode = kMayCollect;
+  if (!BeginSlowAllocation("AllocateRaw", &mode)) return 0;
+  ATOLL_DCHECK(bytes <= kLargeObjectThreshold && bytes % kGranule == 0,
+               "%zu bytes of raw memory: it is a multiple of 8, at most %zu", bytes,
+               kLargeObjectThreshold);
+  const uintptr_t at = TakeBytes(bytes, mode);
+  if (at == 0) RefuseMemory(bytes, "packed objects", mode);
+  if (ATOLL_UNLIKELY(region_->state().heap.options.stress.every_allocation)) limit_ = top_;
+  return at;
 }
 
 uintptr_t Mutator::TakeBytes(size_t size, CollectMode mode) {
@@ -219,7 +241,7 @@ uintptr_t Mutator::TakeLarge(size_t size, CollectMode mode) {
     BlockIndex head;
     {
       platform::MutexLock lock(region.allocation_mutex);
-      head = region.TakeBlocks(run, AllowanceFor(mode == kMayCollect), &zeroed);
+      head = region.TakeLargeRun(run, AllowanceFor(mode == kMayCollect), &zeroed);
     }
     if (head == kNoBlock) {
       if (!attempts.FindMemory(run * kBlockSize)) return 0;
@@ -227,14 +249,7 @@ uintptr_t Mutator::TakeLarge(size_t size, CollectMode mode) {
     }
     const uintptr_t object = space.AddressOf(head);
     if (!zeroed) std::memset(reinterpret_cast<void*>(object), 0, size);
-    space.info(head).space = Space::kLarge;
-    for (size_t i = 1; i < run; ++i) {
-      space.info(head + static_cast<BlockIndex>(i)).space = Space::kLargeTail;
-      space.info(head + static_cast<BlockIndex>(i)).next = head;
-      space.set_tag(head + static_cast<BlockIndex>(i), region.own->old_tag());
-    }
     platform::MutexLock lock(region.allocation_mutex);
-    space.set_tag(head, region.own->young_tag());
     region.own->young_large.Push(space, head);
     region.young_large_bytes += run * kBlockSize;
     return object;

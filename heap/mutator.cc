@@ -212,7 +212,8 @@ Status Mutator::AddFinalizer(ObjectPtr object, FinalizerKind kind, FinalizerFn f
   RegionState& region = region_->state();
   {
     platform::MutexLock lock(region.allocation_mutex);
-    region.has_affine_finalizers |= kind == FinalizerKind::kThreadAffine;
+    region.had_finalizers.store(true, std::memory_order_relaxed);  // see RegionState
+    region.had_affine_finalizers |= kind == FinalizerKind::kThreadAffine;
     const bool young = TagOf(object.address()) == young_tag_;
     (young ? region.own->young_finalizers : region.own->finalizers)
         .push_back({object.address(), fn, data, external,

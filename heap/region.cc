@@ -88,6 +88,11 @@ Status Region::Adopt(Region& source) {
       to.adopted.splice(to.adopted.end(), from.adopted);
       to.spare_young.Splice(*to.heap.space, from.spare_young);
       if (!from.pins.empty()) to.pins.merge(from.pins);
+      // Relaxed: see RegionState.
+      if (from.had_finalizers.load(std::memory_order_relaxed)) {
+        from.had_finalizers.store(false, std::memory_order_relaxed);
+        to.had_finalizers.store(true, std::memory_order_relaxed);
+      }
       if (!from.guarded.empty()) {
         to.guarded.insert(to.guarded.end(), from.guarded.begin(), from.guarded.end());
         from.guarded.clear();

@@ -109,7 +109,7 @@ Status RegionState::CheckUnused(const char* done) const {
 }
 
 void RegionState::TakeFinalizersOf(Mutator& mutator) {
-  if (!has_affine_finalizers) return;  // looked at by the region's size otherwise
+  if (!had_affine_finalizers) return;  // looked at by the region's size otherwise
   std::vector<Finalizer>& due = mutator.record().due_finalizers;
   const size_t before = due.size();
   ForEachPart([&](Part& part) {
@@ -142,6 +142,7 @@ bool RegionState::RenewOwnPart(std::unique_ptr<Part>* old) {
     TakeFinalizersOf(*mutator);
     if (own != nullptr) own->remembered.Splice(mutator->record().remembered);
   }
+  had_affine_finalizers = false;  // only attached mutators have any
   *old = std::exchange(own, std::make_unique<Part>(heap.allocator, id));
   for (Mutator* mutator : mutators) mutator->record().UseYoungTag(own->young_tag());
   return true;
@@ -149,6 +150,8 @@ bool RegionState::RenewOwnPart(std::unique_ptr<Part>* old) {
 
 void RegionState::FreeEverything() {
   const AddressSpace& space = *heap.space;
+  ATOLL_DCHECK(filling_young.empty() && filling_large.empty(),
+               "region \"%s\" is freed while objects are copied into it", options.name.c_str());
   RetireAllocators();
   for (Mutator* mutator : mutators) {
     mutator->record().RetireBuffer();
@@ -179,6 +182,8 @@ void RegionState::FreeEverything() {
   if (kept != kNoBlock) spare_young.Push(space, kept);
   pins.clear();
   guarded.clear();
+  had_finalizers.store(false, std::memory_order_relaxed);  // nobody uses the region
+  had_affine_finalizers = false;
   eden_blocks = survivor_bytes = young_large_bytes = 0;
   old_used_bytes.store(0, std::memory_order_relaxed);  // as in TakeBlocks
   // What was learnt of these objects says nothing of the next.
@@ -217,6 +222,21 @@ BlockIndex RegionState::TakeYoungBlock(BlockPool::Allowance allowance) {
   info.age = 0;
   space.set_tag(block, own->young_tag());
   return block;
+}
+
+BlockIndex RegionState::TakeLargeRun(size_t run, BlockPool::Allowance allowance, bool* zeroed) {
+  const AddressSpace& space = *heap.space;
+  const BlockIndex head = TakeBlocks(run, allowance, zeroed);
+  if (head == kNoBlock) return kNoBlock;
+  space.info(head).space = Space::kLarge;
+  space.set_tag(head, own->young_tag());
+  for (size_t i = 1; i < run; ++i) {
+    const BlockIndex tail = head + static_cast<BlockIndex>(i);
+    space.info(tail).space = Space::kLargeTail;
+    space.info(tail).next = head;
+    space.set_tag(tail, own->old_tag());
+  }
+  return head;
 }
 
 void RegionState::AddExternalBytes(int64_t delta) {

@@ -65,6 +65,8 @@ struct RegionState {
 
   /// An empty young block for a mutator or a survivor, tagged; from the spares first.
   BlockIndex TakeYoungBlock(BlockPool::Allowance allowance);
+  /// Adjacent blocks for one young large object, tagged; in no list yet.
+  BlockIndex TakeLargeRun(size_t blocks, BlockPool::Allowance allowance, bool* zeroed = nullptr);
   /// The size of Old, Large and external bytes at which a major is due.
   size_t OldLimit() const { return old_limit_bytes != 0 ? old_limit_bytes : LeastExtraBytes(); }
   /// The least that a region may grow by between two majors: a share of the heap's limit divided by
@@ -109,13 +111,22 @@ struct RegionState {
   std::unique_ptr<Part> own;
   std::list<std::unique_ptr<Part>> adopted;
   BlockList spare_young;  // empty, tagged young: the nursery's blocks between collections
+  // Taken by a copier that is filling them: counted as the region's, but walked by nobody until the
+  // copier puts them into the own part's lists.
+  BlockList filling_young;
+  BlockList filling_large;
   platform::Mutex non_moving_mutex;  // before allocation_mutex
   OldAllocator non_moving;           // for objects of types that never move
   OldAllocator promotion;            // of minor collections, kept from one to the next
   std::shared_ptr<PersistentTable> persistents;
   std::map<uintptr_t, uint32_t> pins;  // object -> count
   std::deque<Word> guarded;            // dead objects of guardian finalizers, kept alive as roots
-  bool has_affine_finalizers = false;  // any were added; under allocation_mutex
+
+  // Whether finalizers were added to what the region owns now, and thread-affine ones among them.
+  // Relaxed: whoever looks for the finalizers of an object has been handed the object after they
+  // were added.
+  std::atomic<bool> had_finalizers{false};
+  bool had_affine_finalizers = false;  // under allocation_mutex
 
   std::atomic<size_t> blocks{0};           // owned, spares included; relaxed: a counter
   std::atomic<int64_t> external_bytes{0};  // relaxed: a counter

@@ -155,6 +155,15 @@ class Mutator final : public MutatorThread {
   ATOLL_ALWAYS_INLINE bool RefersIntoHeap(const E& encoding, Ref value) const {
     return encoding.RefersInto(value.word, base_, reservation_size_);
   }
+  /// `bytes` (a multiple of 8, at most kLargeObjectThreshold) of this mutator's young memory, not
+  /// zeroed. The caller fills them with whole objects before the next point that may collect. May
+  /// collect; 0, and last_error(), when a limit refuses. Cost: a bump and a compare.
+  ATOLL_ALWAYS_INLINE uintptr_t AllocateRaw(size_t bytes) {
+    const uintptr_t at = top_;
+    if (ATOLL_UNLIKELY(limit_ - at < bytes || !IsManagedIfChecked())) return AllocateRawSlow(bytes);
+    top_ = at + bytes;
+    return at;
+  }
   uint32_t young_tag() const { return young_tag_; }
   const RefEncoding& encoding() const { return encoding_; }
   void RememberSlow(ObjectPtr object, Slot slot);
@@ -205,6 +214,9 @@ class Mutator final : public MutatorThread {
   ObjectPtr AllocateSlow(const Type& type, size_t size, CollectMode mode);
   ObjectPtr AllocateArraySlow(const Type& type, size_t length, CollectMode mode);
   ObjectPtr AllocateBytes(const Type& type, size_t size, size_t length, CollectMode mode);
+  uintptr_t AllocateRawSlow(size_t bytes);
+  bool BeginSlowAllocation(const char* call, CollectMode* mode);
+  void RefuseMemory(size_t size, const std::string& what, CollectMode mode);
   uintptr_t TakeBytes(size_t size, CollectMode mode);
   uintptr_t TakeLarge(size_t size, CollectMode mode);
   uintptr_t TakeNonMoving(size_t size, CollectMode mode);

@@ -18,6 +18,7 @@ enum class StatusCode : uint8_t {
   kResourceExhausted,   ///< a limit, the reservation or the operating system refused memory
   kInvariantViolated,   ///< the verifier found a broken invariant
   kUnsupported,         ///< not on this platform or in this build
+  kCancelled,           ///< the caller's own predicate ended it; nothing has changed
 };
 
 /// The outcome of a call that can be refused. Cheap when ok: no message, no allocation.

@@ -1,0 +1,143 @@
+#include "isolate/copied_objects.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace Atoll {
+
+CopiedObjects::~CopiedObjects() {
+  Clear();
+  while (spare_ != nullptr) {
+    BlockMap* const map = spare_;
+    spare_ = map->next;
+    allocator_.Free(map, sizeof(BlockMap));
+  }
+  if (table_ != nullptr) allocator_.Free(table_, capacity_ * sizeof(Entry));
+}
+
+void CopiedObjects::Clear() {
+  if (few_count_ <= kFew) {
+    few_count_ = 0;
+    return;
+  }
+  few_count_ = 0;
+  while (used_ != nullptr) {
+    BlockMap* const map = used_;
+    used_ = map->next;
+    if (spare_count_ < kSpareMaps) {
+      map->next = spare_;
+      spare_ = map;
+      ++spare_count_;
+    } else {
+      allocator_.Free(map, sizeof(BlockMap));
+    }
+  }
+  if (!second_in_unit_.empty()) second_in_unit_.clear();
+  entries_ = 0;
+  if (capacity_ > kMostKeptCapacity) {
+    allocator_.Free(table_, capacity_ * sizeof(Entry));
+    table_ = nullptr;
+    capacity_ = mask_ = 0;
+  }
+  epoch_ += uint64_t{1} << 32;
+  if (epoch_ == 0) {  // all numbers were used: those in the table are, too
+    epoch_ = uint64_t{1} << 32;
+    std::fill_n(table_, capacity_, Entry{});
+  }
+}
+
+CopiedObjects::BlockMap* CopiedObjects::TakeMap() {
+  BlockMap* map = spare_;
+  if (map != nullptr) {
+    spare_ = map->next;
+    --spare_count_;
+  } else {
+    map = static_cast<BlockMap*>(allocator_.Allocate(sizeof(BlockMap)));
+    if (map == nullptr) return nullptr;
+  }
+  std::memset(map->copied, 0, sizeof map->copied);
+  map->next = used_;
+  used_ = map;
+  return map;
+}
+
+// The entry of `key`, or the empty one where it belongs.
+CopiedObjects::Entry* CopiedObjects::Probe(uint64_t key) const {
+  uint64_t at = key & mask_;
+  while (table_[at].key != key && table_[at].key >> 32 == key >> 32) at = (at + 1) & mask_;
+  return &table_[at];
+}
+
+const CopiedObjects::Entry* CopiedObjects::Look(uint64_t key) const {
+  const Entry* entry = Probe(key);
+  return entry->key == key ? entry : nullptr;
+}
+
+bool CopiedObjects::Grow(size_t capacity) {
+  auto* table = static_cast<Entry*>(allocator_.AllocateZeroed(capacity * sizeof(Entry)));
+  if (table == nullptr) return false;
+  Entry* const old_table = table_;
+  const size_t old_capacity = capacity_;
+  table_ = table;
+  capacity_ = capacity;
+  mask_ = capacity - 1;
+  for (size_t i = 0; i < old_capacity; ++i) {
+    const Entry& entry = old_table[i];
+    if (entry.key >> 32 == epoch_ >> 32) *Probe(entry.key) = entry;
+  }
+  if (old_table != nullptr) allocator_.Free(old_table, old_capacity * sizeof(Entry));
+  return true;
+}
+
+const CopiedObjects::Entry* CopiedObjects::FindSlow(uint64_t key) {
+  Entry* entry = Probe(key);
+  if (entry->key == key) return entry;
+  if (2 * (entries_ + 1) > capacity_) {
+    if (!Grow(2 * capacity_)) return nullptr;
+    entry = Probe(key);
+  }
+  // Relaxed: as in FindAmongFew.
+  const uint32_t tag =
+      std::atomic_ref<uint32_t>(tags_[key & UINT32_MAX]).load(std::memory_order_relaxed);
+  BlockMap* map = nullptr;
+  if ((tag & tag::kShared) == 0) {
+    map = TakeMap();
+    if (map == nullptr) return nullptr;
+  }
+  *entry = {key, map};
+  ++entries_;
+  return entry;
+}
+
+bool CopiedObjects::InsertFirstOfMany(uintptr_t object, uint32_t destination) {
+  if (table_ == nullptr && !Grow(kFirstCapacity)) return false;
+  auto insert = [this](uintptr_t address, uint32_t to) {
+    const Entry* entry = FindSlow(epoch_ | address >> kBlockShift);
+    if (entry == nullptr) return false;
+    InsertInto(address, *entry->map, static_cast<uint32_t>((address & (kBlockSize - 1)) / kGranule),
+               to);
+    return true;
+  };
+  few_count_ = kMany;
+  for (uint32_t i = 0; i < kFew; ++i) {
+    if (!insert(few_[i], few_destinations_[i])) return false;
+  }
+  return insert(object, destination);
+}
+
+uint32_t CopiedObjects::FindSecond(uintptr_t object) const {
+  const auto found = second_in_unit_.find(object);
+  if (found != second_in_unit_.end()) return found->second;
+  const Entry* entry = Look(epoch_ | object >> kBlockShift);
+  return entry->map->destinations[(object & (kBlockSize - 1)) >> BlockMap::kUnitShift];
+}
+
+bool CopiedObjects::Contains(uintptr_t object) const {
+  if (few_count_ <= kFew) return std::count(few_, few_ + few_count_, object) != 0;
+  const Entry* entry = Look(epoch_ | object >> kBlockShift);
+  if (entry == nullptr || entry->map == nullptr) return false;
+  const size_t granule = (object & (kBlockSize - 1)) / kGranule;
+  return (entry->map->copied[granule / 64] >> (granule % 64) & 1) != 0;
+}
+
+}  // namespace Atoll

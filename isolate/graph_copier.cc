@@ -1,0 +1,203 @@
+#include "isolate/graph_copier.h"
+
+#include "isolate/copy_path.h"
+#include "isolate/copy_sinks.h"
+#include "isolate/graph_copy-inl.h"
+
+namespace Atoll {
+namespace {
+
+// An object with a finalizer among those copied, or 0.
+uintptr_t FindFinalized(RegionState& region, const CopiedObjects& copied) {
+  if (!region.had_finalizers.load(std::memory_order_relaxed)) return 0;  // see RegionState
+  platform::MutexLock lock(region.allocation_mutex);
+  uintptr_t found = 0;
+  region.ForEachPart([&](Part& part) {
+    for (const std::vector<Finalizer>* list : {&part.young_finalizers, &part.finalizers}) {
+      for (const Finalizer& finalizer : *list) {
+        if (found == 0 && copied.Contains(finalizer.object)) found = finalizer.object;
+      }
+    }
+  });
+  return found;
+}
+
+const char* ReasonFor(CopyFailure failure) {
+  switch (failure) {
+    case CopyFailure::kUnsendable:
+      return "its type is declared unsendable; send what another isolate can make one from";
+    case CopyFailure::kNonMoving:
+      return "its type is non-moving, and whoever relies on its address does not know of a copy; "
+             "copy what it holds into an object of another type";
+    case CopyFailure::kFinalizer:
+      return "it has a finalizer, which would run once more for the copy; send what another "
+             "isolate can make one from";
+    default:
+      return "its trace callback visits slots outside the object, which a copy would share; "
+             "declare its type unsendable";
+  }
+}
+
+}  // namespace
+
+struct GraphCopier::Impl {
+  enum class Encoding : uint8_t { kPlain, kLowTagOne, kNanBoxing, kHeaderBefore, kRuntime };
+
+  explicit Impl(HeapState& heap_state)
+      : heap(heap_state), encoding(KnownEncoding(heap_state.options.encoding)), buffers(heap) {}
+
+  static Encoding KnownEncoding(const RefEncoding& encoding) {
+    if (encoding == PlainPointers::kEncoding) return Encoding::kPlain;
+    if (encoding == LowTagOne::kEncoding) return Encoding::kLowTagOne;
+    if (encoding == NanBoxing::kEncoding) return Encoding::kNanBoxing;
+    if (encoding == HeaderBefore::kEncoding) return Encoding::kHeaderBefore;
+    return Encoding::kRuntime;
+  }
+
+  /// fn.operator()<E>() for the heap's encoding.
+  template <typename Fn>
+  CopyFailure WithEncoding(Fn fn) {
+    switch (encoding) {
+      case Encoding::kPlain:
+        return fn.template operator()<PlainPointers>();
+      case Encoding::kLowTagOne:
+        return fn.template operator()<LowTagOne>();
+      case Encoding::kNanBoxing:
+        return fn.template operator()<NanBoxing>();
+      case Encoding::kHeaderBefore:
+        return fn.template operator()<HeaderBefore>();
+      case Encoding::kRuntime:
+        break;
+    }
+    return fn.template operator()<RuntimeEncoding>();
+  }
+
+  /// Copies what `words` refer to, and changes them. Sets `failed_object` where there is one.
+  template <typename E, typename Sink>
+  CopyFailure Copy(Mutator& source, std::span<Word> words, uint8_t* inside, Sink& sink,
+                   const CopyOptions& options) {
+    GraphCopy<E, Sink> copy(buffers, source, sink, options);
+    for (size_t i = 0; i < words.size(); ++i) {
+      bool is_inside = false;
+      words[i] = copy.CopyRoot(words[i], &is_inside);
+      if (inside != nullptr && is_inside) {
+        inside[i / 8] = static_cast<uint8_t>(inside[i / 8] | 1u << (i % 8));
+      }
+    }
+    if (!copy.Finish()) {
+      failed_object = copy.failed_object();
+      return copy.failure();
+    }
+    failed_object = FindFinalized(source.region().state(), buffers.copied);
+    return failed_object != 0 ? CopyFailure::kFinalizer : CopyFailure::kNone;
+  }
+
+  ATOLL_COLD Status Explain(Mutator& source, std::span<const Ref> roots, CopyFailure failure,
+                            Mutator* destination) const {
+    const std::string region = "region \"" + source.region().name() + "\"";
+    if (failure == CopyFailure::kCancelled) {
+      return {StatusCode::kCancelled, "a copy of objects of " + region + " was cancelled"};
+    }
+    if (failure == CopyFailure::kMemory) return NoMemory(region, destination);
+    return {StatusCode::kInvalidArgument,
+            "an object of type \"" + source.TypeOf(ObjectPtr(failed_object)).name() + "\" of " +
+                region + " cannot be copied: " + ReasonFor(failure) +
+                "; path: " + PathOfCopy(source, roots, failed_object, buffers.copied)};
+  }
+  Status NoMemory(const std::string& region, Mutator* destination) const {
+    std::string limits = "heap \"" + heap.options.name + "\" uses " +
+                         std::to_string(heap.pool.used_bytes()) + " bytes of its limit of " +
+                         std::to_string(heap.options.limit_bytes);
+    if (destination != nullptr) {
+      const RegionState& to = destination->region().state();
+      const size_t limit = to.limit_bytes.load(std::memory_order_relaxed);  // for a message
+      if (limit != 0) {
+        limits += ", and region \"" + to.options.name + "\", to which they are copied, may use " +
+                  std::to_string(limit);
+      }
+    }
+    return {StatusCode::kResourceExhausted, "no memory to copy objects of " + region + ": " +
+                                                limits + "; drop objects, or raise the limit"};
+  }
+
+  HeapState& heap;
+  const Encoding encoding;
+  CopyBuffers buffers;
+  ImageSink image;
+  uintptr_t failed_object = 0;
+};
+
+GraphCopier::GraphCopier(Heap& heap) : impl_(std::make_unique<Impl>(heap.state())) {}
+GraphCopier::~GraphCopier() = default;
+
+Result<GraphCopier::Packing> GraphCopier::Pack(Mutator& source, std::span<const Ref> roots,
+                                               size_t max_bytes, SmallImage* small, Image* image,
+                                               const CopyOptions& options) {
+  Impl& impl = *impl_;
+  if (!source.CheckManaged("Pack")) {
+    return Status(StatusCode::kFailedPrecondition,
+                  "mutator \"" + source.name() + "\" packs objects while not managed");
+  }
+  NoCollectScope scope(source);
+  impl.image.Begin(std::min(max_bytes, kLargeObjectThreshold));
+  impl.image.SetRoots(roots);
+  const CopyFailure failure = impl.WithEncoding([&]<typename E>() {
+    return impl.Copy<E>(source, impl.image.roots, impl.image.roots_inside.data(), impl.image,
+                        options);
+  });
+  Status status;
+  Packing packing = Packing::kTooLarge;
+  if (ATOLL_LIKELY(failure == CopyFailure::kNone)) {
+    const PackedGraph graph = impl.image.graph();
+    if (small != nullptr && SmallImage::Fits(graph)) {
+      small->Store(graph);
+      packing = Packing::kSmall;
+    } else if (Image stored = Image::Of(impl.heap.allocator, graph)) {
+      *image = std::move(stored);
+      packing = Packing::kImage;
+    } else {
+      status = impl.Explain(source, roots, CopyFailure::kMemory, nullptr);
+    }
+  } else if (failure != CopyFailure::kTooLarge) {
+    status = impl.Explain(source, roots, failure, nullptr);
+  }
+  impl.buffers.Clear();
+  if (ATOLL_UNLIKELY(!status.ok())) return status;
+  return packing;
+}
+
+Status GraphCopier::CopyInto(Mutator& source, Ref root, Mutator& destination, Ref* copied,
+                             const CopyOptions& options) {
+  Impl& impl = *impl_;
+  RegionState& to = destination.region().state();
+  if (!source.CheckManaged("CopyInto")) {
+    return {StatusCode::kFailedPrecondition,
+            "mutator \"" + source.name() + "\" copies objects while not managed"};
+  }
+  if (&to == &source.region().state() || &to.heap != &impl.heap ||
+      &source.region().state().heap != &impl.heap || destination.state() != MutatorState::kNative) {
+    return {StatusCode::kInvalidArgument,
+            "objects of region \"" + source.region().name() + "\" cannot be copied to region \"" +
+                destination.region().name() +
+                "\": the destination is another region of the same heap, its mutator native"};
+  }
+  NoCollectScope source_scope(source);
+  NoCollectScope destination_scope(destination);
+  RegionSink sink(to);
+  Word word = root.word;
+  const CopyFailure failure = impl.WithEncoding([&]<typename E>() {
+    return impl.Copy<E>(source, std::span<Word>(&word, 1), nullptr, sink, options);
+  });
+  Status status;
+  if (ATOLL_LIKELY(failure == CopyFailure::kNone)) {
+    sink.Commit();
+    *copied = Ref{word};
+  } else {
+    sink.Abandon();
+    status = impl.Explain(source, std::span<const Ref>(&root, 1), failure, &destination);
+  }
+  impl.buffers.Clear();
+  return status;
+}
+
+}  // namespace Atoll

@@ -1,0 +1,111 @@
+#include "isolate/image.h"
+
+#include <bit>
+#include <cstring>
+#include <new>
+
+#include "heap/heap_state.h"
+#include "heap/object_model.h"
+#include "heap/region_state.h"
+
+namespace Atoll {
+namespace {
+
+// fn(i) for each bit set in `bytes` bytes.
+template <typename Fn>
+void ForEachBit(const uint8_t* bitmap, size_t bytes, Fn fn) {
+  for (size_t byte = 0; byte < bytes; ++byte) {
+    for (unsigned bits = bitmap[byte]; bits != 0; bits &= bits - 1) {
+      fn(byte * 8 + static_cast<size_t>(std::countr_zero(bits)));
+    }
+  }
+}
+
+// Objects hold addresses into themselves as if the data lay at `origin`; now they lie at `to`.
+void CallMovedHooks(const TypeTable& types, uintptr_t to, size_t bytes, uintptr_t origin) {
+  for (size_t at = 0; at < bytes;) {
+    const uintptr_t object = to + at;
+    // Relaxed: nobody else has the object yet.
+    const Type& type = types.OfHeader(HeaderOf(object).load(std::memory_order_relaxed));
+    const size_t size = ObjectSize(type, object);
+    if (type.has_moved_hook) type.details->moved(ObjectPtr(object), origin + at);
+    at += size;
+  }
+}
+
+}  // namespace
+
+void PackedGraph::VisitSharedRefs(RootVisitor& visitor) const {
+  for (size_t i = 0; i < root_count; ++i) {
+    if (!RootIsInside(i)) visitor.VisitSlot(Slot(&roots[i]));
+  }
+  if (shared_refs == nullptr) return;
+  ForEachBit(shared_refs, bitmap_bytes(), [&](size_t i) { visitor.VisitSlot(Slot(&data[i])); });
+}
+
+void SmallImage::Store(const PackedGraph& graph) {
+  data_words = static_cast<uint8_t>(graph.data_bytes / sizeof(Word));
+  root = graph.roots[0];
+  root_inside = graph.roots_inside[0];
+  for (size_t i = 0; i < data_words; ++i) data[i] = graph.data[i];
+  relocations = data_words == 0 ? 0 : graph.relocations[0];
+  shared_refs = graph.shared_refs == nullptr ? 0 : graph.shared_refs[0];
+}
+
+Image Image::Of(GroupAllocator& allocator, const PackedGraph& graph) {
+  const size_t bitmap_bytes = graph.bitmap_bytes();
+  const size_t root_bytes = graph.root_count * sizeof(Word);
+  const size_t root_bitmap_bytes = (graph.root_count + 7) / 8;
+  const size_t shared_bytes = graph.shared_refs == nullptr ? 0 : bitmap_bytes;
+  const size_t bytes = sizeof(Stored) + graph.data_bytes + root_bytes + bitmap_bytes +
+                       root_bitmap_bytes + shared_bytes;
+  void* memory = allocator.Allocate(bytes);
+  Image image;
+  if (memory == nullptr) return image;
+  image.stored_ = new (memory) Stored{graph, &allocator, bytes};
+  auto* at = reinterpret_cast<uint8_t*>(image.stored_ + 1);
+  auto take = [&at](const void* from, size_t count) {
+    uint8_t* const taken = at;
+    if (count != 0) std::memcpy(taken, from, count);
+    at += count;
+    return taken;
+  };
+  PackedGraph& stored = image.stored_->graph;
+  stored.data = reinterpret_cast<Word*>(take(graph.data, graph.data_bytes));
+  stored.roots = reinterpret_cast<Word*>(take(graph.roots, root_bytes));
+  stored.relocations = take(graph.relocations, bitmap_bytes);
+  stored.roots_inside = take(graph.roots_inside, root_bitmap_bytes);
+  if (shared_bytes != 0) stored.shared_refs = take(graph.shared_refs, shared_bytes);
+  return image;
+}
+
+void Image::Reset() {
+  if (stored_ == nullptr) return;
+  stored_->allocator->Free(stored_, stored_->bytes);
+  stored_ = nullptr;
+}
+
+Status Unpack(Mutator& target, const PackedGraph& graph, Word* roots) {
+  uintptr_t to = 0;
+  if (graph.data_bytes != 0) {
+    to = target.AllocateRaw(graph.data_bytes);
+    if (ATOLL_UNLIKELY(to == 0)) return target.last_error();
+    auto* words = reinterpret_cast<Word*>(to);
+    const size_t count = graph.data_bytes / sizeof(Word);
+    if (count <= SmallImage::kWords) {  // a call of memcpy costs more
+      for (size_t i = 0; i < count; ++i) words[i] = graph.data[i];
+    } else {
+      std::memcpy(words, graph.data, graph.data_bytes);
+    }
+    ForEachBit(graph.relocations, graph.bitmap_bytes(), [&](size_t i) { words[i] += to; });
+    if (ATOLL_UNLIKELY(graph.has_moved_hooks)) {
+      CallMovedHooks(target.region().state().heap.types, to, graph.data_bytes, graph.origin);
+    }
+  }
+  for (size_t i = 0; i < graph.root_count; ++i) {
+    roots[i] = graph.roots[i] + (graph.RootIsInside(i) ? to : 0);
+  }
+  return Status::Ok();
+}
+
+}  // namespace Atoll

@@ -1,0 +1,117 @@
+// A graph of objects packed off the heap: what a parked isolate is, and what a small message is.
+//
+//   data         the objects one behind the other, in the order they were copied in, headers
+//                included (GC flags zero; identity hashes and embedder bits as they were)
+//   roots        one word each, encoded like any reference
+//   relocations  bit i: data[i] refers to an object of the image. The address bits of the word are
+//                then a distance from the start of the data, so that whoever unpacks it adds the
+//                place it unpacks to, whatever the encoding and the types
+//   roots_inside the same for the roots
+//   shared_refs  bit i: data[i] refers to a shared object: a collector of these must see it
+//
+// Bitmaps are in bytes, bit i % 8 of byte i / 8. All other words are as they were.
+#ifndef ATOLL_ISOLATE_IMAGE_H_
+#define ATOLL_ISOLATE_IMAGE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "atoll/heap.h"
+#include "heap/group_allocator.h"
+
+namespace Atoll {
+
+/// A packed graph wherever it lies: a view, which owns nothing.
+struct PackedGraph {
+  Word* data = nullptr;
+  uint32_t data_bytes = 0;  ///< at most kLargeObjectThreshold
+  uint32_t root_count = 0;
+  Word* roots = nullptr;
+  uint8_t* roots_inside = nullptr;
+  uint8_t* relocations = nullptr;
+  uint8_t* shared_refs = nullptr;  ///< null: no data word refers to a shared object
+  /// Objects of types with a `moved` hook are among them: it is called for each when it is packed
+  /// and when it is unpacked. They hold addresses into themselves as if the data lay at `origin`.
+  bool has_moved_hooks = false;
+  uintptr_t origin = 0;
+
+  bool RootIsInside(size_t i) const { return (roots_inside[i / 8] >> (i % 8) & 1) != 0; }
+  /// Bytes of a bitmap of the data.
+  size_t bitmap_bytes() const { return (data_bytes / sizeof(Word) + 7) / 8; }
+  /// Visits the words that may refer to shared objects: roots outside the image, immediates among
+  /// them, and data words. Not while it is being packed or unpacked.
+  void VisitSharedRefs(RootVisitor& visitor) const;
+};
+
+/// Room for one root and up to 64 bytes of data, to lie inside something else. Plain data.
+struct SmallImage {
+  static constexpr size_t kWords = 8;
+
+  Word root = 0;
+  Word data[kWords];
+  uint8_t data_words = 0;
+  uint8_t root_inside = 0;
+  uint8_t relocations = 0;
+  uint8_t shared_refs = 0;
+
+  /// Whether TryStore would take it.
+  static bool Fits(const PackedGraph& graph) {
+    return graph.root_count == 1 && graph.data_bytes <= kWords * sizeof(Word) &&
+           !graph.has_moved_hooks;
+  }
+  /// Takes a copy of a graph that fits.
+  void Store(const PackedGraph& graph);
+  PackedGraph view() {
+    PackedGraph graph;
+    graph.data = data;
+    graph.data_bytes = data_words * static_cast<uint32_t>(sizeof(Word));
+    graph.root_count = 1;
+    graph.roots = &root;
+    graph.roots_inside = &root_inside;
+    graph.relocations = &relocations;
+    graph.shared_refs = shared_refs != 0 ? &shared_refs : nullptr;
+    return graph;
+  }
+};
+
+/// Owns a packed graph in one allocation of a heap's off-heap memory. One word; move-only. Must not
+/// outlive the heap.
+class Image {
+ public:
+  Image() = default;
+  Image(Image&& other) noexcept { *this = std::move(other); }
+  Image& operator=(Image&& other) noexcept {
+    std::swap(stored_, other.stored_);
+    return *this;
+  }
+  ~Image() { Reset(); }
+
+  /// A copy of `graph`; empty when the memory is refused.
+  static Image Of(GroupAllocator& allocator, const PackedGraph& graph);
+
+  explicit operator bool() const { return stored_ != nullptr; }
+  const PackedGraph& view() const { return stored_->graph; }
+  /// All that it takes off the heap.
+  size_t bytes() const { return stored_ == nullptr ? 0 : stored_->bytes; }
+  void Reset();
+
+ private:
+  struct Stored {
+    PackedGraph graph;
+    GroupAllocator* allocator;
+    size_t bytes;
+  };
+  Stored* stored_ = nullptr;
+};
+
+/// Makes objects of a packed graph again, as young ones of `target`'s region, and stores its
+/// `root_count` roots to `roots`, which need not be rooted: nothing is collected after they are
+/// stored. The image stays as it is. Managed state; may collect, before it unpacks. Error:
+/// kResourceExhausted, nothing unpacked. Cost: a bump of the allocation buffer, a copy of the data,
+/// and an addition per relocation.
+Status Unpack(Mutator& target, const PackedGraph& graph, Word* roots);
+
+}  // namespace Atoll
+
+#endif  // ATOLL_ISOLATE_IMAGE_H_
