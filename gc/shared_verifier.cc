@@ -14,6 +14,7 @@ Status Violated(std::string message) {
   return {StatusCode::kInvariantViolated, std::move(message)};
 }
 
+// `check` must outlive it.
 class RootChecker final : public RootVisitor {
  public:
   explicit RootChecker(FunctionRef<void(Word)> check) : check_(check) {}
@@ -187,8 +188,8 @@ class SharedVerifier {
   void ForEachGroupRoot(NamedRootFn fn) {
     for (GroupRoots* roots : heap_.group_roots) {
       size_t i = 0;
-      RootChecker checker(
-          [&](Word word) { fn(word, "root " + std::to_string(i++) + " of the group"); });
+      auto check = [&](Word word) { fn(word, "root " + std::to_string(i++) + " of the group"); };
+      RootChecker checker(check);
       roots->VisitRoots(checker);
     }
   }
