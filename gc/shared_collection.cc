@@ -106,12 +106,12 @@ void SharedCollection::Drain() {
   while (stack_.Pop(&object)) VisitSlots(object, /*weak_too=*/true);
 }
 
+// Pinned and guarded objects are private: they come with the region's objects.
 void SharedCollection::VisitRootsOf(RegionState& region, bool weak_too) {
   const auto visit = [this](Slot slot) { Visit(slot); };
   if (region.options.client != nullptr) region.options.client->VisitRoots(*this);
   region.persistents->ForEach(/*weak=*/false, visit);
   if (weak_too) region.persistents->ForEach(/*weak=*/true, visit);
-  for (Word& word : region.guarded) Visit(Slot(&word));
   for (Mutator* mutator : region.mutators) mutator->record().ForEachHandle(visit);
 }
 

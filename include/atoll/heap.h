@@ -74,7 +74,8 @@ class GroupRoots {
   /// Visits every such reference. They refer to objects of Shared or Program alone: private ones
   /// belong to a region's roots (checked by Heap::Verify). Called with all mutators stopped, by
   /// group collections and by the verifier, on any thread; so roots that threads outside the heap
-  /// change need a lock of the holder's own. Touches no heap object and calls nothing of the heap.
+  /// change need a lock of the holder's own, not held across calls of the heap. Touches no heap
+  /// object and calls nothing of the heap.
   virtual void VisitRoots(RootVisitor& visitor) = 0;
 };
 

@@ -50,8 +50,12 @@ TEST_F(FlipToSharedTest, TheObjectStaysWhereItIsAndItsBlocksGoToTheGroup) {
     const uint32_t hash = mutator.IdentityHash(object);
     std::memset(reinterpret_cast<void*>(object.address() + kElements), 5, kLength);
     const uint64_t bytes_before = region.region().stats().block_bytes;
+    const RegionState& state = region.region().state();
+    const size_t paced_before = state.OldBytes() + state.young_large_bytes;
     ExpectFlips(mutator, object);
     ExpectValid();
+    EXPECT_LE(state.OldBytes() + state.young_large_bytes, paced_before - kLength)
+        << "the region's pacing has done with it";
     const size_t run = (kLength + kBlockSize - 1) / kBlockSize * kBlockSize;
     EXPECT_EQ(SharedBytes(), run);
     EXPECT_EQ(region.region().stats().block_bytes, bytes_before - run);
