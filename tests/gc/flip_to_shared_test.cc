@@ -135,6 +135,7 @@ TEST_F(FlipToSharedTest, AnObjectOfAnAdoptedPart) {
 }
 
 TEST_F(FlipToSharedTest, RefusesWhatMayNotAndSaysWhy) {
+  Counter finalized;
   TestRegion region(heap());
   Mutator& mutator = region.Enter();
   auto bytes = [&] { return mutator.AllocateArray(*frozen().bytes, kLength); };
@@ -154,7 +155,6 @@ TEST_F(FlipToSharedTest, RefusesWhatMayNotAndSaysWhy) {
   ASSERT_TRUE(mutator.Unpin(region.RootObject(1)).ok());
   ExpectFlips(mutator, region.RootObject(1));
 
-  Counter finalized;
   for (const Age age : kAges) {
     region.SetRoot(2, bytes());
     AgeTo(region, age);
