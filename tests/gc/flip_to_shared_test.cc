@@ -210,8 +210,11 @@ TEST_F(FlipToSharedTest, CardsAreForgottenFirst) {
   Major(region);
   // More stores of young values than are kept as slots.
   const size_t stores = RememberedSet::kMaxSlots + 10;
-  for (size_t i = 0; i < stores; ++i) {
-    Link(mutator, region.RootObject(0), ElementAt(i), NewPair(mutator, i));
+  {
+    NoCollectScope scope(mutator);  // a collection would take them over
+    for (size_t i = 0; i < stores; ++i) {
+      Link(mutator, region.RootObject(0), ElementAt(i), NewPair(mutator, i));
+    }
   }
   for (size_t i = 0; i < stores; ++i) Link(mutator, region.RootObject(0), ElementAt(i), {});
   ExpectRefused(mutator, region.RootObject(0), "FrozenArray", "major collection",
