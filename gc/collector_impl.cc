@@ -8,6 +8,7 @@
 #include "gc/major_collection.h"
 #include "gc/minor_collection.h"
 #include "gc/pacing.h"
+#include "gc/shared_collection.h"
 #include "gc/verifier.h"
 #include "heap/mutator_record.h"
 
@@ -95,6 +96,27 @@ void CollectorImpl::CollectStopped(RegionState& region, Kind kind, int workers,
   VerifyStopped(region, "after");
 }
 
+SharedCounters CollectorImpl::CollectShared(const StoppedScope& stopped) {
+  SharedCounters counters;
+  if (heap_.shared.block_count() == 0) return counters;
+  const uint64_t start = platform::NowNanos();
+  {
+    SharedCollection collection(heap_, stopped);
+    collection.Prepare();
+    collection.Trace();
+    collection.ProcessWeak();
+    collection.Sweep();
+    counters = collection.counters();
+  }
+  counters.nanos = platform::NowNanos() - start;
+  if (heap_.options.stress.verify) {
+    const Status status = VerifyAll(stopped);
+    ATOLL_CHECK(status.ok(), "heap \"%s\", after a group collection: %s",
+                heap_.options.name.c_str(), status.message().c_str());
+  }
+  return counters;
+}
+
 void CollectorImpl::Dispatch(const std::vector<Finalizer>& due, RegionState& region) {
   for (const Finalizer& finalizer : due) {
     if (finalizer.kind == FinalizerKind::kThreadAffine) {
@@ -170,7 +192,7 @@ Status CollectorImpl::Collect(Mutator& mutator, Mutator::Collection kind) {
 Status CollectorImpl::CollectAll() {
   std::vector<std::pair<RegionState*, std::vector<Finalizer>>> due;
   Status status = heap_.safepoints.RunWithMutatorsStopped(
-      SafepointLevel::kGC, "group collection", [&](const StoppedScope&) {
+      SafepointLevel::kGC, "group collection", [&](const StoppedScope& stopped) {
         const uint64_t start = platform::NowNanos();
         platform::MutexLock regions(heap_.regions_mutex);
         for (RegionState* region : heap_.regions) {
@@ -191,25 +213,32 @@ Status CollectorImpl::CollectAll() {
         } else {
           for (auto& [region, list] : due) CollectStopped(*region, Kind::kGroup, workers, list);
         }
+        const SharedCounters shared = CollectShared(stopped);
         // Finalizers are run here: once the regions may be destroyed, nobody else would.
         for (auto& [region, list] : due) Dispatch(list, *region);
         const uint64_t pause = platform::NowNanos() - start;
-        if (heap_.options.gc_log != nullptr) LogGroup(heap_, due.size(), pause);
+        if (heap_.options.gc_log != nullptr) LogGroup(heap_, due.size(), shared, pause);
         platform::MutexLock lock(heap_.stats_mutex);
         heap_.group_pauses.Record(pause);
       });
   return status;
 }
 
+Status CollectorImpl::VerifyAll(const StoppedScope& stopped) {
+  for (RegionState* region : heap_.regions) {
+    Status status = VerifyRegion(*region, /*regions_are_held=*/true);
+    if (!status.ok()) return status;
+  }
+  if (Status status = VerifyBlocks(heap_); !status.ok()) return status;
+  return VerifyShared(heap_, stopped);
+}
+
 Status CollectorImpl::Verify() {
   Status result;
   Status status = heap_.safepoints.RunWithMutatorsStopped(
-      SafepointLevel::kGC, "verification", [&](const StoppedScope&) {
+      SafepointLevel::kGC, "verification", [&](const StoppedScope& stopped) {
         platform::MutexLock regions(heap_.regions_mutex);
-        for (RegionState* region : heap_.regions) {
-          if (result = VerifyRegion(*region, /*regions_are_held=*/true); !result.ok()) return;
-        }
-        result = VerifyBlocks(heap_);
+        result = VerifyAll(stopped);
       });
   return status.ok() ? result : status;
 }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "atoll/function_ref.h"
+#include "gc/shared_collection.h"
 #include "heap/collector.h"
 #include "heap/heap_state.h"
 #include "heap/part.h"
@@ -33,7 +34,12 @@ class CollectorImpl final : public Collector {
                       bool compact = false);
   /// `group_workers`: how many a group collection gives this region; 0 in a private collection.
   void RunMinor(RegionState& region, Kind kind, int group_workers, std::vector<Finalizer>& due);
+  /// What a group collection does once the regions are collected; regions_mutex is held.
+  SharedCounters CollectShared(const StoppedScope& stopped);
   void VerifyStopped(RegionState& region, const char* when);
+  /// All that a collection can be checked against while everybody is stopped; regions_mutex is
+  /// held.
+  Status VerifyAll(const StoppedScope& stopped);
   void Dispatch(const std::vector<Finalizer>& due, RegionState& region);
 
   HeapState& heap_;

@@ -51,12 +51,17 @@ void LogMajor(const RegionState& region, const MajorCollection& major, uint64_t 
   Emit(region.heap.options, line);
 }
 
-void LogGroup(const HeapState& heap, size_t regions, uint64_t nanos) {
+void LogGroup(const HeapState& heap, size_t regions, const SharedCounters& shared, uint64_t nanos) {
   Emit(heap.options, {{"event", "group"},
                       {"time", platform::NowNanos()},
                       {"heap", heap.options.name},
                       {"nanos", nanos},
                       {"regions", regions},
+                      {"shared_nanos", shared.nanos},
+                      {"shared_live_bytes", shared.live_bytes},
+                      {"shared_objects", shared.objects},
+                      {"shared_freed_blocks", shared.freed_blocks},
+                      {"shared_bytes", heap.shared.block_count() * kBlockSize},
                       {"used_bytes", heap.pool.used_bytes()}});
 }
 

@@ -5,6 +5,7 @@
 
 #include "gc/major_collection.h"
 #include "gc/minor_collection.h"
+#include "gc/shared_collection.h"
 
 namespace Atoll {
 
@@ -14,7 +15,7 @@ namespace Atoll {
 void LogMinor(const RegionState& region, const MinorCollection::Plan& plan,
               const MinorCollection& minor, uint64_t nanos);
 void LogMajor(const RegionState& region, const MajorCollection& major, uint64_t nanos);
-void LogGroup(const HeapState& heap, size_t regions, uint64_t nanos);
+void LogGroup(const HeapState& heap, size_t regions, const SharedCounters& shared, uint64_t nanos);
 
 }  // namespace Atoll
 

@@ -5,7 +5,6 @@
 
 #include "gc/minor_collection.h"
 #include "heap/mutator_record.h"
-#include "heap/poison.h"
 
 namespace Atoll {
 namespace {
@@ -138,14 +137,7 @@ void MajorCollection::SweepBlock(BlockIndex block) {
     return;
   }
   region_.FileOldBlock(block);
-  if (region_.heap.options.stress.poison) {
-    for (int line = used.NextFree(0); line < kLinesPerBlock; line = used.NextFree(line)) {
-      const int end = used.NextUsed(line);
-      FillPoison(space.AddressOf(block) + static_cast<size_t>(line) * kLineSize,
-                 static_cast<size_t>(end - line) * kLineSize);
-      line = end;
-    }
-  }
+  if (region_.heap.options.stress.poison) PoisonFreeLines(space, block, used);
 }
 
 void MajorCollection::Sweep() {

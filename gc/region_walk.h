@@ -4,20 +4,22 @@
 #include <bit>
 
 #include "heap/heap_state.h"
+#include "heap/mutator_record.h"
 #include "heap/object_model.h"
 #include "heap/region_state.h"
 
 namespace Atoll {
 
-/// Walks a block object by object (invariant I6): Old and Large by mark bits, New and Program from
-/// the start. At a safepoint, allocation buffers retired. fn(object address).
+/// Walks a block object by object (invariant I6): Old, Large and Shared by mark bits, New and
+/// Program from the start. At a safepoint, allocation buffers retired. fn(object address).
 template <typename Fn>
 void ForEachObject(const HeapState& heap, BlockIndex block, Fn fn) {
   const AddressSpace& space = *heap.space;
   const BlockInfo& info = space.info(block);
   const uintptr_t start = space.AddressOf(block);
   switch (info.space) {
-    case Space::kOld: {
+    case Space::kOld:
+    case Space::kShared: {
       const uint64_t* marks = space.marks(block);
       for (size_t word = 0; word < kMarkWordsPerBlock; ++word) {
         for (uint64_t bits = marks[word]; bits != 0; bits &= bits - 1) {
@@ -27,7 +29,6 @@ void ForEachObject(const HeapState& heap, BlockIndex block, Fn fn) {
       return;
     }
     case Space::kLarge:
-    case Space::kShared:
       fn(start);
       return;
     case Space::kNew:
@@ -48,6 +49,19 @@ void ForEachObject(const HeapState& heap, BlockIndex block, Fn fn) {
     }
     default:
       return;
+  }
+}
+
+/// Makes what the allocators of a stopped region hold visible to a walk: their blocks are listed,
+/// and of allocation buffers, which stay in use, it is recorded how far they are filled.
+inline void MakeWalkable(RegionState& region) {
+  const AddressSpace& space = *region.heap.space;
+  if (region.own != nullptr) region.RetireAllocators();
+  for (Mutator* mutator : region.mutators) {
+    const MutatorRecord& record = mutator->record();
+    if (record.buffer_block == kNoBlock) continue;
+    space.info(record.buffer_block).top =
+        static_cast<uint32_t>(record.top() - space.AddressOf(record.buffer_block));
   }
 }
 

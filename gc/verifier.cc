@@ -1,14 +1,13 @@
 #include "gc/verifier.h"
 
-#include <algorithm>
-#include <deque>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
-#include "gc/object_slots.h"
+#include "gc/named_roots.h"
 #include "gc/region_walk.h"
 #include "heap/mutator_record.h"
+#include "heap/object_slots.h"
 
 namespace Atoll {
 namespace {
@@ -16,24 +15,6 @@ namespace {
 Status Violated(std::string message) {
   return {StatusCode::kInvariantViolated, std::move(message)};
 }
-
-std::string Hex(uintptr_t value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "0x%zx", static_cast<size_t>(value));
-  return text;
-}
-
-/// Which root, for messages.
-struct Root {
-  Slot slot;
-  std::string name;
-};
-
-class RootCollector final : public RootVisitor {
- public:
-  void VisitSlot(Slot slot) override { words.push_back(slot.Load().word); }
-  std::vector<Word> words;
-};
 
 class RegionVerifier {
  public:
@@ -46,7 +27,7 @@ class RegionVerifier {
 
   Status Run() {
     if (region_.own == nullptr && region_.adopted.empty()) return Status::Ok();
-    Settle();
+    MakeWalkable(region_);
     CollectRemembered();
     if (Status status = CheckBlocks(); !status.ok()) return status;
     if (Status status = CheckRoots(); !status.ok()) return status;
@@ -54,17 +35,6 @@ class RegionVerifier {
   }
 
  private:
-  // Makes what allocators hold visible: nothing is given up that matters.
-  void Settle() {
-    if (region_.own != nullptr) region_.RetireAllocators();
-    for (Mutator* mutator : region_.mutators) {
-      MutatorRecord& record = mutator->record();
-      if (record.buffer_block == kNoBlock) continue;
-      space_.info(record.buffer_block).top =
-          static_cast<uint32_t>(record.top() - space_.AddressOf(record.buffer_block));
-    }
-  }
-
   void CollectRemembered() {
     auto add = [this](RememberedSet& set) {
       set.objects.ForEach([this](uintptr_t object) { remembered_objects_.insert(object); });
@@ -185,7 +155,12 @@ class RegionVerifier {
   std::string WrongTarget(uintptr_t object) const {
     const BlockIndex block = space_.BlockOf(object);
     const BlockInfo& info = space_.info(block);
-    if (info.space == Space::kProgram || info.space == Space::kShared) return {};
+    if (info.space == Space::kProgram) return {};
+    if (info.space == Space::kShared) {
+      // Marks of blocks that other regions' mutators allocate into are read only while they stand.
+      const bool starts = !regions_are_held_ || (object % kGranule == 0 && space_.IsMarked(object));
+      return starts ? "" : "where no shared object starts (I1)";
+    }
     if (info.space == Space::kFree || info.space == Space::kUnmapped) {
       return "which lies in free memory (I1)";
     }
@@ -219,38 +194,9 @@ class RegionVerifier {
     return Violated(message);
   }
 
-  template <typename Fn>
-  void ForEachRoot(Fn fn) {  // fn(word, name)
-    for (Mutator* mutator : region_.mutators) {
-      size_t i = 0;
-      mutator->record().ForEachHandle([&](Slot slot) {
-        fn(slot.Load().word,
-           "handle " + std::to_string(i++) + " of mutator \"" + mutator->name() + "\"");
-      });
-    }
-    if (region_.options.client != nullptr) {
-      RootCollector roots;
-      region_.options.client->VisitRoots(roots);
-      for (size_t i = 0; i < roots.words.size(); ++i) {
-        fn(roots.words[i], "root " + std::to_string(i) + " of the client");
-      }
-    }
-    region_.persistents->ForEach(false,
-                                 [&](Slot slot) { fn(slot.Load().word, "a persistent handle"); });
-    region_.persistents->ForEach(true, [&](Slot slot) { fn(slot.Load().word, "a weak handle"); });
-    for (const Word word : region_.guarded) fn(word, "a guarded object");
-    region_.ForEachPart([&](Part& part) {
-      for (const WeakEntries* entries : {&part.young_weak_entries, &part.weak_entries}) {
-        for (const auto& [key, entry] : *entries) {
-          fn(encoding_.Make(entry.object), "a weak table's key");
-        }
-      }
-    });
-  }
-
   Status CheckRoots() {
     Status status;
-    ForEachRoot([&](Word word, const std::string& name) {
+    ForEachNamedRoot(region_, [&](Word word, const std::string& name) {
       if (status.ok()) status = CheckRoot(word, name);
     });
     return status;
@@ -318,37 +264,12 @@ class RegionVerifier {
     return "a block of no region";
   }
 
-  std::string Describe(uintptr_t object) const {
-    return "\"" + heap_.types.OfHeader(HeaderOf(object).load()).name() + "\" at " + Hex(object);
-  }
+  std::string Describe(uintptr_t object) const { return DescribeObject(heap_, object); }
 
-  // A shortest path from a root.
-  std::string PathTo(uintptr_t goal) {
-    std::unordered_map<uintptr_t, uintptr_t> parent;
-    std::unordered_map<uintptr_t, std::string> root_of;
-    std::deque<uintptr_t> queue;
-    auto reach = [&](Word word, uintptr_t from) {
-      uintptr_t object;
-      if (!Refers(word, &object) || !WrongTarget(object).empty()) return;
-      if (parent.emplace(object, from).second) queue.push_back(object);
-    };
-    ForEachRoot([&](Word word, const std::string& name) {
-      uintptr_t object;
-      if (Refers(word, &object)) root_of.emplace(object, name);
-      reach(word, 0);
-    });
-    while (!queue.empty() && parent.count(goal) == 0) {
-      const uintptr_t object = queue.front();
-      queue.pop_front();
-      ForEachSlotOf(heap_, object, [&](Slot slot) { reach(slot.Load().word, object); });
-    }
-    if (parent.count(goal) == 0) return "; it is not reachable from any root";
-    std::string path;
-    for (uintptr_t object = goal; object != 0; object = parent[object]) {
-      path.insert(0, " -> " + Describe(object));
-      if (parent[object] == 0) path.insert(0, root_of[object]);
-    }
-    return "; path: " + path;
+  std::string PathTo(uintptr_t goal) const {
+    return PathFromRoot(
+        heap_, goal, [this](NamedRootFn fn) { ForEachNamedRoot(region_, fn); },
+        [this](uintptr_t, uintptr_t to) { return WrongTarget(to).empty(); });
   }
 
   RegionState& region_;

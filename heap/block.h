@@ -7,8 +7,10 @@
 //   covers        | 32 B    | 32 B    | ...            one bit per line, see below
 //
 // Mark bits. In Old and Large a set bit is the start of an object that was live at the last major
-// collection, or has been promoted since: so Old is parsed by mark bits. Outside collections the
-// mark bits of free and New blocks are all zero. New and Program are parsed from the start.
+// collection, or has been promoted since: so Old is parsed by mark bits. In Shared it is one that
+// was live at the last group collection, or has been allocated or flipped since. Outside
+// collections the mark bits of free and New blocks are all zero. New and Program are parsed from
+// the start.
 //
 // Lines. A line is in use if an object starts in it (16 mark bits) or if its cover bit is set: an
 // object that started in an earlier line reaches into it. Small objects mostly do not cross a line,
@@ -39,13 +41,14 @@ inline constexpr uint8_t kNonMoving = 8;  ///< for objects of types that never m
 
 struct BlockInfo {
   BlockIndex next;      ///< in the BlockList that the block is in; kLargeTail: the first block
-  uint32_t run_blocks;  ///< kLarge: blocks of the object; else 1
+  BlockIndex previous;  ///< in the BlockList that the block is in
+  uint32_t run_blocks;  ///< of a large object: its blocks; else 1
   uint32_t top;         ///< kNew, kProgram: bytes that are parsable from the start
-  uint16_t free_lines;  ///< kOld: at the last sweep, less those allocated into since
+  uint16_t free_lines;  ///< kOld, kShared: at the last sweep, less those allocated into since
   Space space;
   uint8_t age;  ///< kNew, kLarge: minor collections that the block's objects survived
   uint8_t flags;
-  uint8_t unused[7];
+  uint8_t unused[3];
   void* cards;  ///< kLarge: card bytes of a reference array, from the group allocator
 };
 static_assert(sizeof(BlockInfo) == 32);

@@ -8,8 +8,8 @@
 
 namespace Atoll {
 
-/// A singly linked list of blocks, linked through BlockInfo::next; counts blocks, with the tails of
-/// large objects. All calls are O(1). Not synchronized: its owner's business.
+/// A doubly linked list of blocks, linked through their infos; counts blocks, with the tails of
+/// large objects. All calls but ForEach are O(1). Not synchronized: its owner's business.
 class BlockList {
  public:
   bool empty() const { return head_ == kNoBlock; }
@@ -21,24 +21,28 @@ class BlockList {
   void Push(const AddressSpace& space, BlockIndex block) {
     BlockInfo& info = space.info(block);
     info.next = head_;
-    if (head_ == kNoBlock) tail_ = block;
+    info.previous = kNoBlock;
+    (head_ == kNoBlock ? tail_ : space.info(head_).previous) = block;
     head_ = block;
     block_count_ += info.run_blocks;
   }
   BlockIndex Pop(const AddressSpace& space) {
     const BlockIndex block = head_;
-    if (block == kNoBlock) return kNoBlock;
-    const BlockInfo& info = space.info(block);
-    head_ = info.next;
-    if (head_ == kNoBlock) tail_ = kNoBlock;
-    block_count_ -= info.run_blocks;
+    if (block != kNoBlock) Remove(space, block);
     return block;
+  }
+  /// Legal only for a block of this list.
+  void Remove(const AddressSpace& space, BlockIndex block) {
+    const BlockInfo& info = space.info(block);
+    (info.previous == kNoBlock ? head_ : space.info(info.previous).next) = info.next;
+    (info.next == kNoBlock ? tail_ : space.info(info.next).previous) = info.previous;
+    block_count_ -= info.run_blocks;
   }
   /// Moves all of `other` to the front.
   void Splice(const AddressSpace& space, BlockList& other) {
     if (other.empty()) return;
     space.info(other.tail_).next = head_;
-    if (head_ == kNoBlock) tail_ = other.tail_;
+    (head_ == kNoBlock ? tail_ : space.info(head_).previous) = other.tail_;
     head_ = other.head_;
     block_count_ += other.block_count_;
     other = BlockList();

@@ -34,6 +34,19 @@ ObjectPtr Heap::AllocateProgram(const Type& type, size_t length) {
   return ObjectPtr(state_->program.Allocate(type, length));
 }
 
+void Heap::AddGroupRoots(GroupRoots* roots) {
+  platform::MutexLock lock(state_->regions_mutex);
+  state_->group_roots.push_back(roots);
+}
+
+void Heap::RemoveGroupRoots(GroupRoots* roots) {
+  platform::MutexLock lock(state_->regions_mutex);
+  const size_t removed = std::erase(state_->group_roots, roots);
+  ATOLL_CHECK(removed == 1,
+              "heap \"%s\": group roots are removed that were added %zu times, not once",
+              state_->options.name.c_str(), removed);
+}
+
 Status Heap::CollectAll() { return state_->collector->CollectAll(); }
 Status Heap::Verify() { return state_->collector->Verify(); }
 SafepointManager& Heap::safepoints() const { return state_->safepoints; }
@@ -46,6 +59,7 @@ HeapStats Heap::stats() const {
   stats.free_bytes = pool.free_blocks() * kBlockSize;
   stats.external_bytes = pool.external_bytes();
   stats.program_bytes = state_->program.block_count() * kBlockSize;
+  stats.shared_bytes = state_->shared.block_count() * kBlockSize;
   {
     platform::MutexLock lock(state_->regions_mutex);
     stats.regions = state_->regions.size();

@@ -60,17 +60,10 @@ HeapState::HeapState(const HeapOptions& complete, std::shared_ptr<AddressSpace> 
       pool(*space,
            {options.limit_bytes, options.huge_pages, options.decay_nanos, options.stress.poison}),
       program(*space, pool),
+      shared(*space, pool),
       safepoints(options.safepoint),
       workers(options.workers),
       hash_state(options.seed) {}
-
-HeapState::~HeapState() {
-  while (!shared.empty()) {
-    const BlockIndex block = shared.Pop(*space);
-    space->marks(block)[0] = 0;
-    pool.Give(block, space->info(block).run_blocks);
-  }
-}
 
 void HeapState::Report(Violation::Kind kind, std::string message) const {
   const Violation violation{kind, std::move(message)};

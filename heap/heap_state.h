@@ -6,6 +6,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "atoll/heap.h"
 #include "atoll/histogram.h"
@@ -14,6 +15,7 @@
 #include "heap/collector.h"
 #include "heap/group_allocator.h"
 #include "heap/program_space.h"
+#include "heap/shared_space.h"
 #include "heap/type_table.h"
 #include "safepoint/worker_pool.h"
 
@@ -23,7 +25,6 @@ namespace Atoll {
 struct HeapState {
   /// `options` are complete: no zeros that mean a default.
   HeapState(const HeapOptions& options, std::shared_ptr<AddressSpace> space);
-  ~HeapState();
 
   /// Fills in defaults and the environment's knobs.
   static HeapOptions Complete(HeapOptions options);
@@ -40,6 +41,7 @@ struct HeapState {
   BlockPool pool;
   TypeTable types;
   ProgramSpace program;
+  SharedSpace shared;
   SafepointManager safepoints;
   WorkerPool workers;
   std::unique_ptr<Collector> collector;
@@ -49,8 +51,7 @@ struct HeapState {
 
   std::atomic<size_t> region_count{0};  // regions.size(), for pacing; relaxed: a statistic
 
-  mutable platform::Mutex shared_mutex;
-  BlockList shared;  // the Shared space: heads of large objects; guarded by shared_mutex
+  std::vector<GroupRoots*> group_roots;  // guarded by regions_mutex
 
   mutable platform::Mutex stats_mutex;  // guards the three histograms and the sums below
   Histogram minor_pauses;

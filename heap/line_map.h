@@ -6,8 +6,12 @@
 #include <cstdint>
 
 #include "heap/address_space.h"
+#include "heap/poison.h"
 
 namespace Atoll {
+
+/// Blocks with fewer free lines are not worth a visit when allocating into holes.
+inline constexpr uint16_t kRecyclableLines = 16;
 
 /// Which lines of a block are in use: one bit per line. Derived from mark and cover bits; costs
 /// about 100 ns and does not touch the block.
@@ -55,6 +59,16 @@ class LineMap {
 
   std::array<uint64_t, kCoverWordsPerBlock> bits_{};
 };
+
+/// Overwrites the lines that are not in use, for StressOptions::poison.
+inline void PoisonFreeLines(const AddressSpace& space, BlockIndex block, const LineMap& used) {
+  for (int line = used.NextFree(0); line < kLinesPerBlock; line = used.NextFree(line)) {
+    const int end = used.NextUsed(line);
+    FillPoison(space.AddressOf(block) + static_cast<size_t>(line) * kLineSize,
+               static_cast<size_t>(end - line) * kLineSize);
+    line = end;
+  }
+}
 
 }  // namespace Atoll
 

@@ -128,8 +128,19 @@ size_t Mutator::LengthOf(ObjectPtr object) const {
   return type.has_elements() ? Atoll::LengthOf(type, object.address()) : 0;
 }
 
+bool Mutator::IsInShared(ObjectPtr object) const {
+  const AddressSpace& space = *region_->state().heap.space;
+  return (TagOf(object.address()) & tag::kShared) != 0 &&
+         space.info(space.BlockOf(object.address())).space == Space::kShared;
+}
+
 Status Mutator::ChangeType(ObjectPtr object, const Type& type) {
   const Type& old_type = TypeOf(object);
+  if (IsInShared(object)) {
+    return {StatusCode::kInvalidArgument,
+            "a shared object of type \"" + old_type.name() + "\" cannot become a \"" + type.name() +
+                "\": shared objects are never written; copy it first"};
+  }
   const bool same_shape =
       old_type.fixed_size == type.fixed_size && old_type.element_size == type.element_size &&
       old_type.length_offset == type.length_offset && old_type.length_width == type.length_width;
@@ -152,6 +163,11 @@ Status Mutator::ChangeType(ObjectPtr object, const Type& type) {
 
 Status Mutator::ShrinkInPlace(ObjectPtr object, size_t length) {
   const Type& type = TypeOf(object);
+  if (IsInShared(object)) {
+    return {StatusCode::kInvalidArgument,
+            "a shared object of type \"" + type.name() +
+                "\" cannot shrink: shared objects are never written; copy it first"};
+  }
   if (!type.has_elements() || length > Atoll::LengthOf(type, object.address())) {
     return {StatusCode::kInvalidArgument,
             "an object of type \"" + type.name() + "\" cannot shrink to " + std::to_string(length) +
@@ -176,12 +192,11 @@ Status Mutator::ShrinkInPlace(ObjectPtr object, size_t length) {
 
 Status Mutator::Pin(ObjectPtr object) {
   RegionState& region = region_->state();
-  const uint32_t object_tag = TagOf(object.address());
-  if (!InReservation(object.address()) || (object_tag & tag::kShared) != 0) {
+  platform::MutexLock lock(region.allocation_mutex);  // under which objects become shared
+  if (!InReservation(object.address()) || (TagOf(object.address()) & tag::kShared) != 0) {
     return {StatusCode::kInvalidArgument,
             "only private objects are pinned; shared ones never move and need none"};
   }
-  platform::MutexLock lock(region.allocation_mutex);
   ++region.pins[object.address()];
   region.heap.space->info(region.heap.space->BlockOf(object.address())).flags |=
       block_flags::kPinned;
@@ -205,13 +220,13 @@ Status Mutator::AddFinalizer(ObjectPtr object, FinalizerKind kind, FinalizerFn f
   if (fn == nullptr && kind != FinalizerKind::kGuardian) {
     return {StatusCode::kInvalidArgument, "a finalizer needs a function; only guardians have none"};
   }
-  if ((TagOf(object.address()) & tag::kShared) != 0) {
-    return {StatusCode::kInvalidArgument, "an object of type \"" + TypeOf(object).name() +
-                                              "\" is shared; finalizers are for private objects"};
-  }
   RegionState& region = region_->state();
   {
-    platform::MutexLock lock(region.allocation_mutex);
+    platform::MutexLock lock(region.allocation_mutex);  // under which objects become shared
+    if ((TagOf(object.address()) & tag::kShared) != 0) {
+      return {StatusCode::kInvalidArgument, "an object of type \"" + TypeOf(object).name() +
+                                                "\" is shared; finalizers are for private objects"};
+    }
     region.had_finalizers.store(true, std::memory_order_relaxed);  // see RegionState
     region.had_affine_finalizers |= kind == FinalizerKind::kThreadAffine;
     const bool young = TagOf(object.address()) == young_tag_;

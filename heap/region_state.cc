@@ -14,9 +14,6 @@ namespace {
 // Ranks of the heap's mutexes; a thread locks in ascending order.
 constexpr int kCollectionMutexRank = 100;
 
-// Blocks with fewer free lines are not worth a visit when allocating into holes.
-constexpr uint16_t kRecyclableLines = 16;
-
 // See LeastExtraBytes.
 constexpr size_t kLeastExtraShareOfLimit = 16;
 constexpr size_t kSmallestLeastExtra = size_t{2} << 20;

@@ -43,14 +43,14 @@ Status WeakTable::Put(Mutator& mutator, ObjectPtr key, Word word) const {
     return {StatusCode::kFailedPrecondition,
             "mutator \"" + mutator.name() + "\" puts into a weak table while not managed"};
   }
+  RegionState& region = mutator.region().state();
+  platform::MutexLock lock(region.allocation_mutex);  // under which objects become shared
   if (!IsPrivate(mutator, key)) {
     return {StatusCode::kInvalidArgument,
             "a key of a weak table is a private object of the mutator's region; this one is shared "
             "or outside the heap"};
   }
-  RegionState& region = mutator.region().state();
   const uint64_t hashed = KeyFor(mutator, key);
-  platform::MutexLock lock(region.allocation_mutex);
   const auto set = [word](WeakEntries&, WeakEntries::iterator at) { at->second.word = word; };
   if (WithEntry(region, hashed, key, set)) return Status::Ok();
   const bool young = mutator.TagOf(key.address()) == mutator.young_tag();

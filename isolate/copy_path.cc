@@ -5,8 +5,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "gc/object_slots.h"
 #include "heap/object_model.h"
+#include "heap/object_slots.h"
 #include "heap/region_state.h"
 
 namespace Atoll {

@@ -66,6 +66,19 @@ class RegionClient {
   }
 };
 
+/// References to shared objects that are held outside all regions (by messages under way, caches,
+/// tables of the group), on behalf of the layer that holds them. See Heap::AddGroupRoots.
+class GroupRoots {
+ public:
+  virtual ~GroupRoots() = default;
+  /// Visits every such reference. They refer to objects of Shared or Program alone: private ones
+  /// belong to a region's roots (checked by Heap::Verify). Called with all mutators stopped, by
+  /// group collections and by the verifier, on any thread; so roots that threads outside the heap
+  /// change need a lock of the holder's own, not held across calls of the heap. Touches no heap
+  /// object and calls nothing of the heap.
+  virtual void VisitRoots(RootVisitor& visitor) = 0;
+};
+
 /// What an embedder did that would break an invariant, if it had not been refused.
 struct Violation {
   enum class Kind : uint8_t {
@@ -194,9 +207,16 @@ class Heap {
   /// values (Store). `length` for types with elements. Null when memory is refused. A lock.
   ObjectPtr AllocateProgram(const Type& type, size_t length = 0);
 
-  /// Collects all regions with all mutators stopped, compacting. From a managed mutator or any
-  /// other thread. Regions with an open NoCollectScope are left as they are.
+  /// Collects all regions with all mutators stopped, compacting, and then the Shared space. From a
+  /// managed mutator or any other thread. Regions with an open NoCollectScope are left as they are:
+  /// all that their objects refer to in Shared stays, weakly too.
   Status CollectAll();
+
+  /// From now on group collections keep what `roots` visits. It must stay until it is removed,
+  /// which waits for a group collection under way. Any thread, in any state; a lock, O(roots
+  /// added).
+  void AddGroupRoots(GroupRoots* roots);
+  void RemoveGroupRoots(GroupRoots* roots);
 
   /// Checks invariants I1 to I6 over everything, with all mutators stopped. The Status names the
   /// first violation and the path from a root to it.

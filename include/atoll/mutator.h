@@ -98,7 +98,8 @@ class Mutator final : public MutatorThread {
 
   /// A hash that stays with the object wherever it moves; never zero. Any mutator of the region.
   uint32_t IdentityHash(ObjectPtr object);
-  /// Gives the object another type of equal size and with the same number of elements.
+  /// Gives the object another type of equal size and with the same number of elements. Refused, as
+  /// is ShrinkInPlace, for objects of the Shared space.
   Status ChangeType(ObjectPtr object, const Type& type);
   /// Cuts the object to its first `length` elements, in place; the rest is made a gap.
   Status ShrinkInPlace(ObjectPtr object, size_t length);
@@ -211,6 +212,7 @@ class Mutator final : public MutatorThread {
 
   Mutator(Region& region, std::string name);
   void OnPoll(uint32_t client_bits) override;
+  bool IsInShared(ObjectPtr object) const;
   ObjectPtr AllocateSlow(const Type& type, size_t size, CollectMode mode);
   ObjectPtr AllocateArraySlow(const Type& type, size_t length, CollectMode mode);
   ObjectPtr AllocateBytes(const Type& type, size_t size, size_t length, CollectMode mode);
@@ -355,6 +357,8 @@ inline Ref WeakGet(ObjectPtr weak_reference) {
 
 /// While one is open, nothing of this mutator's region is collected or moved: allocation grows to
 /// the reserve over the limit, then returns null. Nests. Handshakes are answered at polls as ever.
+/// Shared objects never move, but one that nothing refers to any more, except raw references, may
+/// go at a poll: hold it by a handle.
 class NoCollectScope {
  public:
   explicit NoCollectScope(Mutator& mutator) : mutator_(mutator) { ++mutator_.no_collect_depth_; }

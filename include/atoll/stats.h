@@ -41,6 +41,7 @@ struct HeapStats {
   uint64_t free_bytes = 0;
   uint64_t region_bytes = 0;
   uint64_t program_bytes = 0;
+  uint64_t shared_bytes = 0;  ///< blocks of the Shared space
   uint64_t external_bytes = 0;
   uint64_t regions = 0;
   PauseStats minor;

@@ -61,7 +61,8 @@ struct TypeInfo {
   std::vector<uint32_t> element_ref_offsets;
   TypeFlags flags;
   /// kCustom: visits every reference slot of the object. Called on any thread while the object's
-  /// region is stopped; touches only this object and follows no reference.
+  /// region is stopped, or the object is never written any more (deeply immutable types); touches
+  /// only this object and follows no reference.
   void (*trace)(ObjectPtr object, SlotVisitor& visitor) = nullptr;
   /// Optional: called when the object has been moved, for objects that hold addresses into
   /// themselves. The same rules as for `trace`; `from` is only a number.

@@ -17,7 +17,8 @@ class Blocks : public HeapTest {
  protected:
   void ExpectConserved() {
     const HeapStats stats = heap().stats();
-    EXPECT_EQ(stats.mapped_bytes, stats.free_bytes + stats.region_bytes + stats.program_bytes);
+    EXPECT_EQ(stats.mapped_bytes,
+              stats.free_bytes + stats.region_bytes + stats.program_bytes + stats.shared_bytes);
     ExpectValid();
   }
 };

@@ -1,5 +1,5 @@
 // Objects of the group: Program ones take shared values only, Shared ones nothing.
-#include "heap/testing.h"
+#include "heap/flip_to_shared.h"
 #include "tests/heap/heap_fixture.h"
 
 namespace Atoll {
@@ -8,7 +8,23 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-class ProgramSpaceTest : public HeapTest {};
+class ProgramSpaceTest : public HeapTest {
+ protected:
+  /// A large object of the Shared space, each of its bytes `value`.
+  ObjectPtr SharedBytes(Mutator& mutator, unsigned char value) {
+    TypeInfo info;
+    info.name = "FrozenBytes";
+    info.fixed_size = kElements;
+    info.element_size = 1;
+    info.length_offset = 8;
+    info.flags.deeply_immutable = true;
+    const ObjectPtr object = mutator.AllocateArray(*heap().RegisterType(info).value(), 50'000);
+    std::memset(reinterpret_cast<void*>(object.address() + kElements), value, 50'000);
+    const Status status = FlipToShared(mutator, object);
+    EXPECT_TRUE(status.ok()) << status.message();
+    return object;
+  }
+};
 
 TEST_F(ProgramSpaceTest, ObjectsAreZeroedAndStayForever) {
   TestRegion region(heap());
@@ -128,17 +144,14 @@ TEST_F(ProgramSpaceTest, PrivateObjectsMayReferToProgramObjects) {
 TEST_F(ProgramSpaceTest, AStoreIntoASharedObjectIsAViolationAndIsNotDone) {
   TestRegion region(heap());
   Mutator& mutator = region.Enter();
-  const ObjectPtr shared = mutator.AllocateArray(*types().bytes, 50'000);
-  std::memset(reinterpret_cast<void*>(shared.address() + kElements), 3, 50'000);
-  const Status made = testing::MakeLargeShared(mutator, shared);
-  ASSERT_TRUE(made.ok()) << made.message();
+  const ObjectPtr shared = SharedBytes(mutator, 3);
   const Slot slot = SlotAt(shared, kElements + 8);
   const Ref before = slot.Load();
   region.SetRoot(0, NewPair(mutator, 1));
   Store(mutator, shared, slot, RefOf(region.RootObject(0)));
   ASSERT_EQ(violations().size(), 1u);
   EXPECT_EQ(violations()[0].kind, Violation::Kind::kStoreIntoShared);
-  EXPECT_THAT(violations()[0].message, AllOf(HasSubstr("Bytes"), HasSubstr("Pair")));
+  EXPECT_THAT(violations()[0].message, AllOf(HasSubstr("FrozenBytes"), HasSubstr("Pair")));
   // Nor anything else.
   Store(mutator, shared, slot, Ref{41});
   Ref expected = before;
@@ -151,10 +164,7 @@ TEST_F(ProgramSpaceTest, ASharedObjectOutlivesTheRegionThatMadeIt) {
   ObjectPtr shared;
   {
     TestRegion maker(heap());
-    Mutator& mutator = maker.Enter();
-    shared = mutator.AllocateArray(*types().bytes, 50'000);
-    std::memset(reinterpret_cast<void*>(shared.address() + kElements), 9, 50'000);
-    ASSERT_TRUE(testing::MakeLargeShared(mutator, shared).ok());
+    shared = SharedBytes(maker.Enter(), 9);
     Major(maker);
   }
   TestRegion region(heap());

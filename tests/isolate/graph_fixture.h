@@ -7,8 +7,8 @@
 #include <random>
 #include <unordered_map>
 
-#include "gc/object_slots.h"
 #include "heap/object_model.h"
+#include "heap/object_slots.h"
 #include "heap/region_state.h"
 #include "isolate/graph_copier.h"
 #include "tests/heap/heap_fixture.h"

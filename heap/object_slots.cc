@@ -1,4 +1,4 @@
-#include "gc/object_slots.h"
+#include "heap/object_slots.h"
 
 #include "heap/object_model.h"
 
