@@ -34,6 +34,12 @@ GroupAllocator::~GroupAllocator() {
   mallctl(key.c_str(), nullptr, nullptr, nullptr, 0);
 }
 
+void GroupAllocator::Trim() {
+  if (!has_own_arena()) return;
+  const std::string key = "arena." + std::to_string(arena_) + ".purge";
+  mallctl(key.c_str(), nullptr, nullptr, nullptr, 0);
+}
+
 void* GroupAllocator::Allocate(size_t bytes) {
   if (platform::faults::ShouldFail(platform::faults::Request::kRaw)) return nullptr;
   void* memory = has_own_arena() ? mallocx(bytes, Flags(arena_)) : std::malloc(bytes);
@@ -55,6 +61,7 @@ void GroupAllocator::Free(void* memory, size_t bytes) {
 
 GroupAllocator::GroupAllocator() = default;
 GroupAllocator::~GroupAllocator() = default;
+void GroupAllocator::Trim() {}
 
 void* GroupAllocator::Allocate(size_t bytes) {
   void* memory = platform::AllocateRaw(bytes);

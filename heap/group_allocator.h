@@ -24,6 +24,9 @@ class GroupAllocator {
   void* AllocateZeroed(size_t bytes);
   void Free(void* memory, size_t bytes);
 
+  /// Gives what is free back to the system.
+  void Trim();
+
   /// Bytes handed out and not yet freed.
   // Relaxed: a statistic.
   size_t bytes() const { return bytes_.load(std::memory_order_relaxed); }

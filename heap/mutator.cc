@@ -80,6 +80,26 @@ Status Mutator::Detach() {
   return Status::Ok();
 }
 
+bool Mutator::TryRewind() {
+  RegionState& region = region_->state();
+  if (region.own == nullptr || region.HasAttachments() || !record_->remembered.empty() ||
+      record_->has_open_handles() || no_collect_depth_ != 0 || region.heap.options.stress.poison) {
+    return false;
+  }
+  // Relaxed: a counter that only this thread changes.
+  const size_t blocks = region.blocks.load(std::memory_order_relaxed);
+  const size_t used = record_->buffer_block == kNoBlock ? 0 : 1;
+  if (region.own->young.block_count() != used ||
+      blocks != used + region.spare_young.block_count() || region.survivor_bytes != 0) {
+    return false;
+  }
+  if (used != 0) {
+    top_ = region.heap.space->AddressOf(record_->buffer_block);
+    if (limit_ != buffer_end_) limit_ = top_;
+  }
+  return true;
+}
+
 void Mutator::OnPoll(uint32_t client_bits) {
   if ((client_bits & poll_bits::kFinalizers) != 0) record_->RunDueFinalizers();
   if ((client_bits & poll_bits::kCollect) != 0) {

@@ -1,6 +1,7 @@
 #ifndef ATOLL_HEAP_PERSISTENT_TABLE_H_
 #define ATOLL_HEAP_PERSISTENT_TABLE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <vector>
@@ -31,18 +32,22 @@ class PersistentTable {
       entries_.emplace_back();
     }
     entries_[index] = Entry{closed_ ? 0 : value.word, true, weak};
+    used_.fetch_add(1, std::memory_order_relaxed);  // see any_used
     return index;
   }
   void Remove(uint32_t index) {
     platform::MutexLock lock(mutex_);
     entries_[index] = Entry{};
     free_.push_back(index);
+    used_.fetch_sub(1, std::memory_order_relaxed);  // see any_used
   }
   /// A deque's elements stay where they are, but its index must be read under the lock.
   Entry& at(uint32_t index) {
     platform::MutexLock lock(mutex_);
     return entries_[index];
   }
+  /// Whether there are handles. Relaxed: who makes and ends one tells the asker in his own way.
+  bool any_used() const { return used_.load(std::memory_order_relaxed) != 0; }
   /// Calls fn(Slot) for each strong (or weak) entry. At a safepoint of the region.
   template <typename Fn>
   void ForEach(bool weak, Fn fn) {
@@ -62,6 +67,7 @@ class PersistentTable {
   platform::Mutex mutex_;
   std::deque<Entry> entries_;
   std::vector<uint32_t> free_;
+  std::atomic<uint32_t> used_{0};
   bool closed_ = false;
 };
 

@@ -260,6 +260,20 @@ size_t RegionState::BlocksOverLimit() const {
   return (bytes + kBlockSize - 1) / kBlockSize;
 }
 
+bool RegionState::HasAttachments() {
+  // Relaxed: the caller's own.
+  if (!pins.empty() || !guarded.empty() || persistents->any_used() ||
+      external_bytes.load(std::memory_order_relaxed) != 0) {
+    return true;
+  }
+  bool any = false;
+  ForEachPart([&](const Part& part) {
+    any |= !part.young_finalizers.empty() || !part.finalizers.empty() ||
+           !part.young_weak_entries.empty() || !part.weak_entries.empty();
+  });
+  return any;
+}
+
 bool RegionState::AnyNoCollectScope() const {
   return std::any_of(mutators.begin(), mutators.end(), [](const Mutator* mutator) {
     return mutator->record().in_no_collect_scope();

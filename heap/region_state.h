@@ -91,6 +91,10 @@ struct RegionState {
   size_t OldBytes() const;
 
   bool AnyNoCollectScope() const;
+  /// Whether something is known of the region's objects that a copy of them would lose: pins,
+  /// Persistents, finalizers and guarded objects, entries of weak tables, external bytes.
+  /// Mutators that add any are stopped, or the caller's own.
+  bool HasAttachments();
   template <typename Fn>
   void ForEachPart(Fn fn) {
     if (own != nullptr) fn(*own);

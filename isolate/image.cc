@@ -52,6 +52,43 @@ void SmallImage::Store(const PackedGraph& graph) {
   shared_refs = graph.shared_refs == nullptr ? 0 : graph.shared_refs[0];
 }
 
+bool TryPackOne(const Mutator& source, Ref root, SmallImage* small) {
+  const RefEncoding& encoding = source.encoding();
+  small->root = root.word;
+  small->data_words = 0;
+  small->root_inside = 0;
+  small->relocations = 0;
+  small->shared_refs = 0;
+  if (!source.RefersIntoHeap(encoding, root)) return true;
+  const uintptr_t object = encoding.Decode(root.word);
+  if ((source.TagOf(object) & tag::kShared) != 0) return true;
+  const Type& type = source.TypeOf(ObjectPtr(object));
+  const size_t words = type.fixed_size / sizeof(Word);
+  if (words > SmallImage::kWords || type.has_elements() ||
+      (type.layout != Layout::kLeaf && type.layout != Layout::kFixed) || type.flags.unsendable ||
+      type.flags.non_moving || type.has_moved_hook ||
+      // Relaxed: see RegionState.
+      source.region().state().had_finalizers.load(std::memory_order_relaxed)) {
+    return false;
+  }
+  for (uint64_t bits = type.bitmap; bits != 0; bits &= bits - 1) {
+    const auto i = static_cast<size_t>(std::countr_zero(bits));
+    const Ref value = Slot(object + kHeaderSize + i * sizeof(Word)).Load();
+    if (!source.RefersIntoHeap(encoding, value)) continue;
+    if ((source.TagOf(encoding.Decode(value.word)) & tag::kShared) == 0) return false;
+    small->shared_refs = static_cast<uint8_t>(small->shared_refs | 1u << (i + 1));
+  }
+  // Relaxed: flags and hash may change beside it.
+  small->data[0] = HeaderOf(object).load(std::memory_order_relaxed) & ~Word{0xFF};
+  for (size_t i = 1; i < words; ++i) {
+    small->data[i] = Slot(object + i * sizeof(Word)).Load().word;
+  }
+  small->data_words = static_cast<uint8_t>(words);
+  small->root_inside = 1;
+  small->root = encoding.Encode(root.word, 0);
+  return true;
+}
+
 Image Image::Of(GroupAllocator& allocator, const PackedGraph& graph) {
   const size_t bitmap_bytes = graph.bitmap_bytes();
   const size_t root_bytes = graph.root_count * sizeof(Word);

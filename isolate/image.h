@@ -75,6 +75,11 @@ struct SmallImage {
   }
 };
 
+/// Packs a word that is no reference to a private object, or an object of at most 64 bytes that
+/// refers to none, as GraphCopier::Pack would. False: not such a one, `*small` is garbage. Managed
+/// state of `source`. Cost: a few ns.
+bool TryPackOne(const Mutator& source, Ref root, SmallImage* small);
+
 /// Owns a packed graph in one allocation of a heap's off-heap memory. One word; move-only. Must not
 /// outlive the heap.
 class Image {

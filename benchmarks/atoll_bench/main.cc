@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "benchmarks/atoll_bench/heap_figures.h"
+#include "benchmarks/atoll_bench/isolates.h"
 #include "benchmarks/atoll_bench/lru_bystander.h"
 #include "benchmarks/atoll_bench/repetitions.h"
 #include "benchmarks/atoll_bench/safepoint_latency.h"
@@ -18,7 +19,8 @@ namespace {
 
 constexpr const char* kWorkloads[] = {
     "alloc-1",   "alloc-2",    "binary_trees-1", "binary_trees-2", "binary_trees-2m", "gcbench-1",
-    "gcbench-2", "gcbench-2m", "lru_latency",    "lru_latency-by", "safepoint"};
+    "gcbench-2", "gcbench-2m", "lru_latency",    "lru_latency-by", "safepoint",       "ping_pong",
+    "ring"};
 
 bool IsKnown(const std::string& workload) {
   for (const char* known : kWorkloads) {
@@ -29,8 +31,10 @@ bool IsKnown(const std::string& workload) {
 
 double MiB(double kib) { return kib / 1024; }
 
-void RunHere(bench::Selection& selection, const bench::SafepointLatencyOptions& safepoint) {
+void RunHere(bench::Selection& selection, const bench::SafepointLatencyOptions& safepoint,
+             const bench::IsolateOptions& isolates) {
   const bench::Report report{"atoll", selection.workload};
+  if (bench::RunIsolateWorkload(selection.workload, isolates, report)) return;
   const uint64_t began = bench::NowNanos();
   double bystander_seconds = 0;
   {
@@ -61,6 +65,7 @@ int main(int argc, char** argv) {
   CLI::App app("Measures Atoll: one line `atoll WORKLOAD METRIC VALUE UNIT` per figure.");
   bench::Selection selection;
   bench::SafepointLatencyOptions safepoint;
+  bench::IsolateOptions isolates;
   bench::AtollWorld::Options& world = bench::AtollWorld::Defaults();
   int repetitions = 1;
   size_t nursery_kib = 0;
@@ -73,6 +78,11 @@ int main(int argc, char** argv) {
   selection.AddSizesTo(app);
   app.add_option("--stops", safepoint.stops, "safepoint: stops of each kind")
       ->capture_default_str();
+  app.add_option("--rounds", isolates.rounds, "ping_pong: round trips")->capture_default_str();
+  app.add_option("--hops", isolates.hops, "ring: messages passed on")->capture_default_str();
+  app.add_option("--units", isolates.units, "ring: isolates")->capture_default_str();
+  app.add_option("--isolate-workers", isolates.workers,
+                 "Threads that run isolates at the same time; 0: one per processor");
   app.add_option("--workers", world.heap.workers, "Threads of one collection; 0: one per processor")
       ->capture_default_str();
   app.add_option("--nursery-kib", nursery_kib, "Size that a nursery starts at; 0: Atoll's default");
@@ -106,6 +116,6 @@ int main(int argc, char** argv) {
   world.heap.max_nursery_bytes = max_nursery_kib * 1024;
   world.heap.huge_pages = !no_huge_pages;
   world.one_region = selection.workload.ends_with("-2m");
-  RunHere(selection, safepoint);
+  RunHere(selection, safepoint, isolates);
   return 0;
 }

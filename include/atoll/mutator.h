@@ -165,6 +165,12 @@ class Mutator final : public MutatorThread {
     top_ = at + bytes;
     return at;
   }
+  /// Frees all that the region owns, in O(1), where that is what this mutator has allocated in one
+  /// block, and nothing is attached to it (pins, finalizers, weak entries, handles, Persistents,
+  /// external bytes); the block is allocated into again from its start. False, and nothing has
+  /// changed, where it is not. The caller knows that no root refers to it. Managed, and the only
+  /// mutator of its region.
+  bool TryRewind();
   uint32_t young_tag() const { return young_tag_; }
   const RefEncoding& encoding() const { return encoding_; }
   void RememberSlow(ObjectPtr object, Slot slot);

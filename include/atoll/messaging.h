@@ -1,0 +1,124 @@
+// Layer: messaging
+#ifndef ATOLL_MESSAGING_H_
+#define ATOLL_MESSAGING_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "atoll/isolate.h"
+#include "atoll/status.h"
+
+/// How isolates of a group speak to each other: ports, and messages that are copied, shared, or
+/// handed over whole.
+
+namespace Atoll {
+
+struct MessagingState;
+
+/// Where messages are sent to. A value that may be kept anywhere, in objects as plain bytes, and
+/// sent on. A port that has been closed never becomes another.
+struct SendPort {
+  uint32_t index = 0;
+  uint32_t group = 0;  ///< whose port it is: a number that no other group of the process has
+  uint64_t key = 0;    ///< not to be guessed; 0: no port
+  explicit operator bool() const { return key != 0; }
+  friend bool operator==(const SendPort&, const SendPort&) = default;
+};
+
+/// Handles a message in a turn of the port's isolate, managed. `message` is in no handle: make one
+/// before anything that may collect.
+using MessageHandler = void (*)(Isolate& isolate, Ref message, void* data);
+
+struct PortOptions {
+  /// Messages that may wait at the port, and their bytes; 0: no bound.
+  uint32_t max_messages = 0;
+  size_t max_bytes = 0;
+};
+
+/// An end of messages: open until it is closed, destroyed, or its isolate ends; and it keeps the
+/// isolate alive as long. Used in turns of the isolate that opened it alone; it may be destroyed
+/// anywhere once the isolate has ended. Opening and closing cost about 20 ns.
+class ReceivePort {
+ public:
+  ReceivePort() = default;
+  ReceivePort(ReceivePort&& other) noexcept { *this = std::move(other); }
+  ReceivePort& operator=(ReceivePort&& other) noexcept {
+    std::swap(group_, other.group_);
+    std::swap(port_, other.port_);
+    return *this;
+  }
+  ~ReceivePort() { Close(); }
+
+  /// Error: no memory for the port.
+  static Result<ReceivePort> Open(Isolate& isolate, MessageHandler handler, void* data,
+                                  const PortOptions& options = {});
+  /// Messages that wait are freed when their turn comes.
+  void Close();
+  const SendPort& send_port() const { return port_; }
+
+ private:
+  GroupState* group_ = nullptr;
+  SendPort port_;
+};
+
+enum class SendStatus : uint8_t {
+  kDelivered,  ///< it lies in the isolate's inbox, and is handled if the isolate and port stay
+  kClosed,     ///< the port is closed, or its isolate has ended
+  kFull,       ///< as many messages or bytes as it takes wait at the port: send again later
+  kOverQuota,  ///< more bytes than the port ever takes
+  kRefused,    ///< it can never be sent, or there is no memory: the Status says which and why
+};
+const char* ToString(SendStatus status);
+
+/// Sends a copy of what `message` reaches: cycles, sharing and identity hashes are kept; shared
+/// objects and immediates pass as they are. In a turn of `sender`; polls while it copies. A send
+/// that ends with anything but kDelivered has changed nothing; `why` (if not null) then says why in
+/// words. Messages of one sender to one port arrive in order. Cost: O(objects copied).
+SendStatus Send(Isolate& sender, const SendPort& port, Ref message, Status* why = nullptr);
+
+/// Sends an immediate (a word that is no reference) from any thread.
+SendStatus SendImmediate(IsolateGroup& group, const SendPort& port, Ref message,
+                         Status* why = nullptr);
+
+/// Sends all that the isolate owns, O(1), and ends it: see PrepareExit.
+class [[nodiscard]] ExitTicket {
+ public:
+  ExitTicket(ExitTicket&& other) noexcept : offer_(std::exchange(other.offer_, nullptr)) {}
+  ExitTicket& operator=(ExitTicket&& other) noexcept {
+    std::swap(offer_, other.offer_);
+    return *this;
+  }
+  /// A ticket that was not committed changes nothing.
+  ~ExitTicket();
+
+  /// Ends the isolate when the function that runs has returned, its handles and Persistents
+  /// invalid; then what it owned is the message's. From here on no managed code runs. Cannot fail,
+  /// but for a ticket that was voided (kFailedPrecondition): the isolate allocated since
+  /// PrepareExit, or the ticket was committed before. A port that closes afterwards means that the
+  /// message is freed. O(1).
+  Status Commit();
+
+ private:
+  friend struct ExitOffer;
+  friend Result<ExitTicket> PrepareExit(Isolate&, const SendPort&, Ref, SendStatus*);
+  explicit ExitTicket(struct ExitOffer* offer) : offer_(offer) {}
+  struct ExitOffer* offer_;
+};
+
+/// Offers all that the isolate owns as a message to `port`, which the receiver adopts, O(1):
+/// nothing is copied. Objects that `message` does not reach come along, and are freed by the
+/// receiver's next major collection; a message of at most 32 objects and 4 KiB is copied instead
+/// when that is likely to be cheaper. In a turn of the isolate, managed. What ends with an isolate
+/// (ports, handles, Persistents, pins, thread-affine finalizers) does not come along.
+///
+/// Validated here, in O(1): where the region has instances of types declared unsendable, which are
+/// counted, what `message` reaches is walked for one. Errors leave the isolate as it was: not the
+/// calling thread's isolate; several mutators; an unsendable object is reached (type, reason,
+/// path); the port is closed or full (`status` says which).
+Result<ExitTicket> PrepareExit(Isolate& isolate, const SendPort& port, Ref message,
+                               SendStatus* status = nullptr);
+
+}  // namespace Atoll
+
+#endif  // ATOLL_MESSAGING_H_

@@ -1,0 +1,77 @@
+#include "isolate/control.h"
+
+#include <utility>
+
+#include "isolate/group_state.h"
+
+namespace Atoll {
+namespace {
+
+struct ControlEnvelope : Envelope {
+  IsolateId isolate;
+  ExitListener done;
+};
+
+void CallDone(ControlEnvelope* control, ExitReason reason) {
+  if (control->done.fn != nullptr) {
+    control->done.fn(control->done.data, {control->isolate, reason, Status()});
+  }
+  delete control;
+}
+
+// The isolate's record may have become another's since the envelope was sent.
+bool IsFor(const IsolateState& isolate, const ControlEnvelope* control) {
+  return isolate.id() == control->isolate;
+}
+
+void DeliverKill(IsolateState& isolate, Envelope* envelope) {
+  auto* control = static_cast<ControlEnvelope*>(envelope);
+  if (!IsFor(isolate, control)) return CallDone(control, ExitReason::kGone);
+  isolate.reason = ExitReason::kKilled;
+  isolate.Set(IsolateState::kExiting);
+  // Discarded with all that waits, once the isolate has ended: then it is done.
+  envelope->next = std::exchange(isolate.pending, nullptr);
+  isolate.AddPending(envelope);
+}
+void DiscardKill(GroupState&, Envelope* envelope) {
+  CallDone(static_cast<ControlEnvelope*>(envelope), ExitReason::kKilled);
+}
+constexpr EnvelopeKind kKill{DeliverKill, DiscardKill, nullptr, true};
+
+void DiscardPause(GroupState&, Envelope* envelope) {
+  delete static_cast<ControlEnvelope*>(envelope);
+}
+void DeliverPause(IsolateState& isolate, Envelope* envelope) {
+  if (IsFor(isolate, static_cast<ControlEnvelope*>(envelope))) isolate.Set(IsolateState::kPaused);
+  DiscardPause(isolate.group_state(), envelope);
+}
+void DeliverResume(IsolateState& isolate, Envelope* envelope) {
+  if (IsFor(isolate, static_cast<ControlEnvelope*>(envelope))) isolate.Unset(IsolateState::kPaused);
+  DiscardPause(isolate.group_state(), envelope);
+}
+constexpr EnvelopeKind kPause{DeliverPause, DiscardPause, nullptr, true};
+constexpr EnvelopeKind kResume{DeliverResume, DiscardPause, nullptr, true};
+
+}  // namespace
+
+void PostKill(GroupState& group, IsolateId isolate, ExitListener done) {
+  auto* control = new ControlEnvelope{{&kKill, nullptr}, isolate, done};
+  IsolateRecord* record = group.RecordOf(isolate);
+  if (record == nullptr) return CallDone(control, ExitReason::kGone);
+  // For its polls. Never from a newer isolate of the record back to an older. Relaxed: see
+  // IsolateRecord.
+  uint64_t known = record->kill.load(std::memory_order_relaxed);
+  while (known < isolate.generation && !record->kill.compare_exchange_weak(
+                                           known, isolate.generation, std::memory_order_relaxed)) {
+  }
+  if (!group.Post(isolate, control)) CallDone(control, ExitReason::kGone);
+}
+
+bool PostPause(GroupState& group, IsolateId isolate, bool pause) {
+  auto* control = new ControlEnvelope{{pause ? &kPause : &kResume, nullptr}, isolate, {}};
+  if (group.Post(isolate, control)) return true;
+  delete control;
+  return false;
+}
+
+}  // namespace Atoll

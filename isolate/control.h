@@ -1,0 +1,15 @@
+// What is asked of an isolate as a whole, by envelopes of the isolate layer.
+#ifndef ATOLL_ISOLATE_CONTROL_H_
+#define ATOLL_ISOLATE_CONTROL_H_
+
+#include "atoll/isolate.h"
+
+namespace Atoll {
+
+/// See IsolateGroup.
+void PostKill(GroupState& group, IsolateId isolate, ExitListener done);
+bool PostPause(GroupState& group, IsolateId isolate, bool pause);
+
+}  // namespace Atoll
+
+#endif  // ATOLL_ISOLATE_CONTROL_H_

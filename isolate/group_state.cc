@@ -1,0 +1,123 @@
+#include "isolate/group_state.h"
+
+#include <new>
+#include <string>
+
+#include "atoll/gc.h"
+#include "heap/heap_state.h"
+#include "heap/region_state.h"
+
+namespace Atoll {
+namespace {
+
+GroupClient& DefaultClient() {
+  static GroupClient client;
+  return client;
+}
+
+constexpr uint64_t kGenerationsAtOnce = 1024;
+
+}  // namespace
+
+GroupState::GroupState(const GroupOptions& group_options, std::unique_ptr<Heap> group_heap)
+    : options(group_options),
+      client(group_options.client == nullptr ? &DefaultClient() : group_options.client),
+      heap(std::move(group_heap)),
+      residences(*heap),
+      scheduler(*this),
+      monitor(*this) {
+  heap->AddGroupRoots(this);
+}
+
+GroupState::~GroupState() {
+  heap->RemoveGroupRoots(this);
+  delete extension.load();
+}
+
+uint64_t GroupState::NewGeneration() {
+  WorkerThread* thread = WorkerThread::Current();
+  // Relaxed: see generations.
+  if (thread == nullptr) return generations.fetch_add(1, std::memory_order_relaxed);
+  if (thread->next_generation == thread->generations_end) {
+    thread->next_generation = generations.fetch_add(kGenerationsAtOnce, std::memory_order_relaxed);
+    thread->generations_end = thread->next_generation + kGenerationsAtOnce;
+  }
+  return thread->next_generation++;
+}
+
+Result<IsolateId> GroupState::Spawn(const SpawnOptions& spawn, Envelope* first) {
+  const auto refuse = [&](StatusCode code, const char* why) {
+    return Status(code, std::string("isolate \"") + spawn.name + "\" of group \"" + options.name +
+                            "\" cannot be spawned: " + why);
+  };
+  if (spawn.entry == nullptr && first == nullptr) {
+    return refuse(StatusCode::kInvalidArgument, "it has no entry; set SpawnOptions::entry");
+  }
+  isolate_count.fetch_add(1);
+  if (closing.load()) {
+    NoteEnd();
+    return refuse(StatusCode::kFailedPrecondition, "the group is shutting down");
+  }
+  WorkerThread* thread = WorkerThread::Current();
+  const uint32_t index = isolates.Take(thread == nullptr ? nullptr : &thread->records);
+  if (index == 0) {
+    NoteEnd();
+    return refuse(StatusCode::kResourceExhausted,
+                  "no memory for its record, or 2^24 isolates; let some end");
+  }
+  IsolateRecord& record = *isolates.At(index);
+  const IsolateId id{index, NewGeneration()};
+  record.index = index;
+  // Relaxed: published by opening the inbox.
+  record.generation.store(id.generation, std::memory_order_relaxed);
+  auto* isolate = new (record.storage) IsolateState(*this, record, spawn);
+  record.inbox.Open(first == nullptr ? &isolate->start : first);
+  scheduler.Ready(&record);
+  return id;
+}
+
+IsolateRecord* GroupState::RecordOf(IsolateId id) const {
+  if (id.generation == 0) return nullptr;
+  IsolateRecord* record = isolates.At(id.index);
+  // Relaxed: see IsolateRecord.
+  return record != nullptr && record->generation.load(std::memory_order_relaxed) == id.generation
+             ? record
+             : nullptr;
+}
+
+bool GroupState::Post(IsolateId id, Envelope* envelope) {
+  IsolateRecord* record = RecordOf(id);
+  if (record == nullptr) return false;
+  switch (record->inbox.Push(envelope)) {
+    case Inbox::Pushed::kClosed:
+      return false;
+    case Inbox::Pushed::kOwned:
+      scheduler.Ready(record);
+      return true;
+    case Inbox::Pushed::kQueued:
+      return true;
+  }
+  return true;
+}
+
+void GroupState::NoteEnd() {
+  if (isolate_count.fetch_sub(1) != 1) return;
+  platform::MutexLock lock(empty_mutex);
+  empty.NotifyAll();
+}
+
+void GroupState::Trim() {
+  isolates.Trim();
+  residences.Trim();
+  if (Extension* above = extension.load()) above->Trim();
+  heap->state().allocator.Trim();
+  heap->state().pool.Decay();
+}
+
+void GroupState::VisitRoots(RootVisitor& visitor) {
+  isolates.ForEach([&](IsolateRecord& record) {
+    if (!record.inbox.is_closed()) record.state().VisitSharedRefs(visitor);
+  });
+}
+
+}  // namespace Atoll

@@ -1,0 +1,277 @@
+#include "isolate/isolate_state.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "heap/heap_state.h"
+#include "heap/region_state.h"
+#include "isolate/group_state.h"
+#include "isolate/turn.h"
+
+namespace Atoll {
+namespace {
+
+// The roots of one isolate, in the order they are visited in.
+class RootReader final : public RootVisitor {
+ public:
+  explicit RootReader(std::vector<Ref>& roots) : roots_(roots) { roots_.clear(); }
+  void VisitSlot(Slot slot) override { roots_.push_back(slot.Load()); }
+
+ private:
+  std::vector<Ref>& roots_;
+};
+
+class RootWriter final : public RootVisitor {
+ public:
+  explicit RootWriter(const std::vector<Word>& roots) : roots_(roots) {}
+  void VisitSlot(Slot slot) override {
+    ATOLL_CHECK(next_ < roots_.size(),
+                "VisitRoots visits more roots (%zu) when its isolate is unparked than when it was "
+                "parked; a parked isolate's roots must not change",
+                next_ + 1);
+    slot.StoreRaw(Ref{roots_[next_++]});
+  }
+  size_t count() const { return next_; }
+
+ private:
+  const std::vector<Word>& roots_;
+  size_t next_ = 0;
+};
+
+class HeapRefFinder final : public RootVisitor {
+ public:
+  explicit HeapRefFinder(const Mutator& mutator) : mutator_(mutator) {}
+  void VisitSlot(Slot slot) override {
+    found_ |= mutator_.RefersIntoHeap(mutator_.encoding(), slot.Load());
+  }
+  bool found() const { return found_; }
+
+ private:
+  const Mutator& mutator_;
+  bool found_ = false;
+};
+
+void DeliverStart(IsolateState& isolate, Envelope*) {
+  isolate.in_hand = nullptr;
+  isolate.entry(isolate, isolate.entry_data);
+}
+void DiscardStart(GroupState&, Envelope*) {}
+
+}  // namespace
+
+static constexpr EnvelopeKind kStartKind{DeliverStart, DiscardStart, nullptr, false};
+
+IsolateState::IsolateState(GroupState& group, IsolateRecord& isolate_record,
+                           const SpawnOptions& options)
+    : Isolate(group, options),
+      record(isolate_record),
+      limit_bytes(options.limit_bytes),
+      on_exit(options.on_exit),
+      start{&kStartKind, nullptr},
+      entry(options.entry),
+      entry_data(options.data) {}
+
+IsolateState::~IsolateState() {
+  if (fields_ != nullptr)
+    group_->heap->state().allocator.Free(fields_, field_count_ * sizeof(Word));
+}
+
+void IsolateState::VisitRoots(RootVisitor& visitor) {
+  for (uint32_t i = 0; i < field_count_; ++i) visitor.VisitSlot(Slot(&fields_[i]));
+  group_->client->VisitRoots(*this, visitor);
+}
+
+void IsolateState::VisitSharedRefs(RootVisitor& visitor) {
+  if (parked) parked.view().VisitSharedRefs(visitor);
+  const auto visit = [&](Envelope* envelope) {
+    if (envelope->kind->visit_shared != nullptr) envelope->kind->visit_shared(envelope, visitor);
+  };
+  if (in_hand != nullptr) visit(in_hand);
+  for (Envelope* envelope = pending; envelope != nullptr; envelope = envelope->next) {
+    visit(envelope);
+  }
+  record.inbox.ForEach(visit);
+}
+
+void IsolateState::AddPending(Envelope* first) {
+  if (first == nullptr) return;
+  if (pending == nullptr) {
+    pending = first;
+  } else {
+    pending_last->next = first;
+  }
+  while (first->next != nullptr) first = first->next;
+  pending_last = first;
+}
+
+Envelope* IsolateState::TakePending() {
+  Envelope* envelope = pending;
+  pending = envelope->next;
+  return envelope;
+}
+
+// ---- A turn
+
+Status IsolateState::MoveIn(Residence& into) {
+  residence = &into;
+  mutator_ = &into.mutator();
+  into.SetLimit(limit_bytes);
+  Status status;
+  if (parked) {
+    // Not yet the tenant: its roots say where things lay when it was parked.
+    std::vector<Word> roots(parked.view().root_count);
+    status = Unpack(*mutator_, parked.view(), roots.data());
+    if (status.ok()) {
+      RootWriter writer(roots);
+      VisitRoots(writer);
+    } else {
+      // They are lost; what is left must not be taken for roots.
+      RootWriter writer(roots);
+      std::fill(roots.begin(), roots.end(), Word{0});
+      VisitRoots(writer);
+    }
+    parked.Reset();
+  }
+  into.tenant = this;
+  return status;
+}
+
+void IsolateState::MoveOut() {
+  residence->tenant = nullptr;
+  residence = nullptr;
+  mutator_ = nullptr;
+}
+
+void IsolateState::EnterTurn() {
+  current_ = this;
+  group_->client->OnEnter(*this);
+}
+
+void IsolateState::LeaveTurn() {
+  group_->client->OnLeave(*this);
+  current_ = nullptr;
+}
+
+bool IsolateState::HasWork() const {
+  return (pending != nullptr && !Is(kPaused)) || record.inbox.has_envelopes();
+}
+
+void IsolateState::FailWith(Status status) {
+  reason = ExitReason::kFailed;
+  error = std::make_unique<Status>(std::move(status));
+  Set(kExiting);
+}
+
+void IsolateState::HandleMessages() {
+  if (ATOLL_UNLIKELY((flags & (kInitialized | kPaused | kExiting)) != kInitialized)) {
+    HandleControl();
+  }
+  for (int i = 0; i < kMessagesPerTurn; ++i) {
+    if (ATOLL_UNLIKELY(IsKilled())) {
+      reason = ExitReason::kKilled;
+      Set(kExiting);
+    }
+    if (ATOLL_UNLIKELY((flags & (kPaused | kExiting)) != 0)) return;
+    if (pending == nullptr) {
+      AddPending(record.inbox.Take());
+      if (pending == nullptr) return;
+    }
+    Envelope* envelope = TakePending();
+    in_hand = envelope;
+    envelope->kind->deliver(*this, envelope);
+  }
+}
+
+// What comes before messages: initialization, and while it is paused, what may end that.
+void IsolateState::HandleControl() {
+  if (Is(kExiting)) return;
+  AddPending(record.inbox.Take());
+  Envelope* waiting = std::exchange(pending, nullptr);
+  while (waiting != nullptr) {
+    Envelope* next = waiting->next;
+    waiting->next = nullptr;
+    if (waiting->kind->is_control) {
+      waiting->kind->deliver(*this, waiting);
+    } else {
+      AddPending(waiting);
+    }
+    waiting = next;
+  }
+  if (Is(kInitialized) || Is(kPaused) || Is(kExiting) || IsKilled()) return;
+  // Sequentially consistent, see Inbox::Open.
+  if (group_->closing.load()) {
+    reason = ExitReason::kKilled;
+    Set(kExiting);
+    return;
+  }
+  if (Status status = group_->client->InitializeIsolate(*this); !status.ok()) {
+    FailWith(std::move(status));
+    return;
+  }
+  Set(kInitialized);
+}
+
+void IsolateState::End(WorkerThread& thread) {
+  GroupState& group = *group_;
+  if (Is(kInitialized) && hand_over == nullptr) group.client->ShutdownIsolate(*this);
+  if (extension != nullptr) extension->end(*this);
+  LeaveTurn();
+
+  ExitInfo info{id(), reason, error == nullptr ? Status() : std::move(*error)};
+  const ExitListener listener = on_exit;
+  void* const data = data_;
+  HandOver* const taker = hand_over;
+  Residence* const place = residence;
+  const uint32_t index = record.index;
+  IsolateRecord& left_record = record;
+  Envelope* const waiting = pending;
+  MoveOut();
+  Envelope* const inbox = left_record.inbox.Close();
+  left_record.generation.store(0, std::memory_order_relaxed);  // see IsolateRecord
+  this->~IsolateState();
+  const bool rewound = taker == nullptr && place->mutator().TryRewind();
+  LeaveMutator(thread, *place);
+
+  if (taker != nullptr) {
+    taker->fn(*taker, place);
+  } else {
+    thread.GiveResidence(place, rewound);
+  }
+  group.isolates.Give(index, &thread.records);
+  group.client->CleanupIsolate(info.isolate, data);
+  if (listener.fn != nullptr) listener.fn(listener.data, info);
+  for (Envelope* list : {waiting, inbox}) {
+    while (list != nullptr) {
+      Envelope* next = list->next;
+      list->kind->discard(group, list);
+      list = next;
+    }
+  }
+  group.NoteEnd();
+}
+
+// ---- Parking
+
+bool IsolateState::TryParkEmpty() {
+  HeapRefFinder finder(*mutator_);
+  VisitRoots(finder);
+  if (finder.found() || residence->region().state().HasAttachments()) return false;
+  MoveOut();
+  return true;
+}
+
+bool IsolateState::TryPark(WorkerThread& thread) {
+  if (residence->region().state().HasAttachments()) return false;
+  RootReader reader(thread.roots);
+  VisitRoots(reader);
+  Image image;
+  const auto packing = thread.copier->Pack(*mutator_, thread.roots, group_->options.park_bytes,
+                                           nullptr, &image, {.may_copy_unsendable = true});
+  if (!packing.ok() || packing.value() != GraphCopier::Packing::kImage) return false;
+  parked = std::move(image);
+  MoveOut();
+  return true;
+}
+
+}  // namespace Atoll

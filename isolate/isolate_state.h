@@ -1,0 +1,122 @@
+// An isolate's inside.
+#ifndef ATOLL_ISOLATE_ISOLATE_STATE_H_
+#define ATOLL_ISOLATE_ISOLATE_STATE_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+
+#include "atoll/isolate.h"
+#include "isolate/image.h"
+#include "isolate/inbox.h"
+#include "isolate/residence.h"
+
+namespace Atoll {
+
+struct IsolateRecord;
+struct WorkerThread;
+
+/// What a layer above keeps for an isolate.
+struct IsolateExtension {
+  /// In the isolate's last turn, managed: ends what it keeps.
+  void (*end)(IsolateState& isolate);
+};
+
+/// Passes on all that an isolate owned, which lies in `residence` (its mutator native), after its
+/// last turn. Takes the residence over.
+struct HandOver {
+  void (*fn)(HandOver& hand_over, Residence* residence);
+};
+
+struct IsolateState final : Isolate {
+  enum Flag : uint32_t {
+    kInitialized = 1,  ///< InitializeIsolate has been called, and went well
+    kPaused = 2,
+    kExiting = 4,  ///< ends after the function that runs
+    kInRing = 8,   ///< in a worker's ring of residents
+  };
+
+  IsolateState(GroupState& group, IsolateRecord& isolate_record, const SpawnOptions& options);
+  ~IsolateState();
+
+  bool Is(Flag flag) const { return (flags & flag) != 0; }
+  void Set(Flag flag) { flags |= flag; }
+  void Unset(Flag flag) { flags &= ~static_cast<uint32_t>(flag); }
+  GroupState& group_state() const { return *group_; }
+
+  void VisitRoots(RootVisitor& visitor);
+  /// References to shared objects that it holds outside every region. At a stop of the group.
+  void VisitSharedRefs(RootVisitor& visitor);
+
+  // A turn, in this order; see turn.cc. All in managed state of the residence's mutator.
+
+  /// Takes up a residence, with what was parked. Error: no memory for that; it has moved in
+  /// without.
+  Status MoveIn(Residence& into);
+  void EnterTurn();
+  /// Handles what has come in, up to the turn's bound.
+  void HandleMessages();
+  bool ShallEnd() const { return Is(kExiting) || (holds_ == 0 && pending == nullptr); }
+  /// The isolate's end: native afterwards, `this` is gone and the residence is given away.
+  void End(WorkerThread& thread);
+  void LeaveTurn();
+  bool HasWork() const;
+  /// Leaves the residence if no root refers to the heap. What lies there then is garbage.
+  bool TryParkEmpty();
+  /// Leaves the residence and packs what the roots reach. False: it cannot be parked; nothing has
+  /// changed.
+  bool TryPark(WorkerThread& thread);
+
+  void FailWith(Status status);
+  /// Appends taken envelopes to those that wait.
+  void AddPending(Envelope* first);
+
+  IsolateRecord& record;
+  Residence* residence = nullptr;
+  uint32_t flags = 0;
+  ExitReason reason = ExitReason::kReturned;
+  Envelope* pending = nullptr;  ///< taken from the inbox, oldest first
+  Envelope* pending_last = nullptr;
+  Envelope* in_hand = nullptr;  ///< being delivered, its references still its own
+  Image parked;
+  size_t limit_bytes;
+  ExitListener on_exit;
+  std::unique_ptr<Status> error;
+  HandOver* hand_over = nullptr;
+  IsolateExtension* extension = nullptr;
+  uintptr_t extension_data = 0;
+  // The first envelope of an isolate that was spawned without a message.
+  Envelope start;
+  void (*const entry)(Isolate& isolate, void* data);
+  void* const entry_data;
+
+ private:
+  static constexpr int kMessagesPerTurn = 64;
+
+  Status Initialize();
+  void HandleControl();
+  Envelope* TakePending();
+  void MoveOut();
+};
+
+/// An entry of the group's table of isolates: what may be looked at although its isolate has gone.
+struct alignas(64) IsolateRecord {
+  Inbox inbox;
+  // 0: no isolate. Relaxed: compared only; a reader that races is told so by the inbox.
+  std::atomic<uint64_t> generation;
+  // The generation of the isolate that shall end. Relaxed: looked at by polls; who sees it late is
+  // told by the envelope that comes with it.
+  std::atomic<uint64_t> kill;
+  IsolateRecord* queue_next;  // of the owner
+  uint32_t index;
+  alignas(IsolateState) std::byte storage[sizeof(IsolateState)];
+
+  IsolateState& state() { return *std::launder(reinterpret_cast<IsolateState*>(storage)); }
+};
+static_assert(sizeof(IsolateRecord) <= 256);
+
+}  // namespace Atoll
+
+#endif  // ATOLL_ISOLATE_ISOLATE_STATE_H_

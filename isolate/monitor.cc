@@ -1,0 +1,112 @@
+#include "isolate/monitor.h"
+
+#include <algorithm>
+
+#include "isolate/group_state.h"
+
+namespace Atoll {
+namespace {
+
+constexpr uint64_t kShortestNanos = 20'000;
+constexpr uint64_t kLongestNanos = 10'000'000;
+constexpr int kLooksBeforeSlower = 50;
+constexpr uint64_t kTrimNanos = 500'000'000;
+
+}  // namespace
+
+void Monitor::Start() {
+  thread_ = platform::Thread("atoll-monitor", [this] { Main(); });
+}
+
+void Monitor::Stop() {
+  {
+    platform::MutexLock lock(mutex_);
+    stopping_ = true;
+    wake_.NotifyAll();
+  }
+  if (thread_.joinable()) thread_.Join();
+}
+
+void Monitor::NoteBusy() {
+  // Sequentially consistent, against Main: it is asleep before it looks whether all are idle, and
+  // the caller is not idle before it looks whether it is asleep.
+  if (!asleep_.load()) return;
+  platform::MutexLock lock(mutex_);
+  asleep_.store(false);
+  wake_.NotifyAll();
+}
+
+void Monitor::Main() {
+  std::vector<Seen> seen(group_.scheduler.workers().size());
+  uint64_t delay = kShortestNanos;
+  int looks_without_work = 0;
+  platform::MutexLock lock(mutex_);
+  while (!stopping_) {
+    asleep_.store(true);
+    if (group_.scheduler.is_idle()) {
+      bool trimmed = false;
+      while (asleep_.load() && !stopping_) {
+        if (trimmed) {
+          wake_.Wait(mutex_);
+        } else if (!wake_.WaitFor(mutex_, kTrimNanos)) {
+          mutex_.Unlock();
+          group_.Trim();
+          mutex_.Lock();
+          trimmed = true;
+        }
+      }
+      delay = kShortestNanos;
+      looks_without_work = 0;
+    }
+    asleep_.store(false);
+    if (stopping_) return;
+    wake_.WaitFor(mutex_, delay);
+    if (stopping_) return;
+    mutex_.Unlock();
+    bool did_any = false;
+    for (size_t i = 0; i < seen.size(); ++i) {
+      did_any |= Look(*group_.scheduler.workers()[i], seen[i]);
+    }
+    mutex_.Lock();
+    if (did_any) {
+      delay = kShortestNanos;
+      looks_without_work = 0;
+    } else if (++looks_without_work > kLooksBeforeSlower) {
+      delay = std::min(delay * 2, kLongestNanos);
+    }
+  }
+}
+
+bool Monitor::Look(Worker& worker, Seen& seen) {
+  // Relaxed, all: a look, see Worker.
+  const uint64_t turns = worker.turns.load(std::memory_order_relaxed);
+  IsolateRecord* const next = worker.next.load(std::memory_order_relaxed);
+  Residence* const running = worker.running.load(std::memory_order_relaxed);
+  const bool is_away = running != nullptr && running->mutator().state() != MutatorState::kManaged;
+  const bool same_turn = turns == seen.turns;
+  bool did_any = false;
+  if (same_turn && is_away && seen.was_away) did_any = HandOn(worker, *running);
+  if (!did_any && same_turn && next != nullptr && next == seen.next) {
+    did_any = group_.scheduler.ShareNext(worker);
+  }
+  seen = {turns, is_away && !did_any, next};
+  return did_any;
+}
+
+bool Monitor::HandOn(Worker& worker, Residence& residence) {
+  bool taken = false;
+  group_.heap->safepoints().Handshake(residence.mutator(), [&](MutatorThread& mutator) {
+    // On its own thread, at a poll: it is not away. Else it is held, so that its thread can not be
+    // using the worker, if the turn is still this residence's.
+    if (MutatorThread::Current() == &mutator) return;
+    if (worker.running.load(std::memory_order_relaxed) != &residence) return;
+    worker.running.store(nullptr, std::memory_order_relaxed);
+    worker.thread->worker.store(nullptr, std::memory_order_relaxed);
+    worker.thread = nullptr;
+    taken = true;
+  });
+  if (taken) group_.scheduler.GiveAway(worker);
+  return taken;
+}
+
+}  // namespace Atoll

@@ -1,0 +1,56 @@
+// Watches the workers of a group, so that no isolate waits behind another that does not run.
+//
+// A worker whose isolate has been native, or blocked, on two looks in a row is handed to another
+// thread; a LIFO slot that has held the same isolate on two looks is moved to the queue. The looks
+// are 20 us apart at first and up to 10 ms when nothing was found for long; while no worker has
+// anything to do there are none, but one second later memory that is not needed is given back.
+//
+// The transition to native state itself so costs no more for it.
+#ifndef ATOLL_ISOLATE_MONITOR_H_
+#define ATOLL_ISOLATE_MONITOR_H_
+
+#include <atomic>
+#include <cstdint>
+
+#include "safepoint/platform.h"
+
+namespace Atoll {
+
+struct GroupState;
+struct IsolateRecord;
+class Residence;
+struct Worker;
+
+class Monitor {
+ public:
+  explicit Monitor(GroupState& group) : group_(group) {}
+
+  void Start();
+  void Stop();
+  /// Workers have something to do again. Cheap when it is awake.
+  void NoteBusy();
+
+ private:
+  // What was seen of a worker last time.
+  struct Seen {
+    uint64_t turns = 0;
+    bool was_away = false;
+    IsolateRecord* next = nullptr;
+  };
+
+  void Main();
+  /// Whether anything was done.
+  bool Look(Worker& worker, Seen& seen);
+  bool HandOn(Worker& worker, Residence& residence);
+
+  GroupState& group_;
+  platform::Mutex mutex_;
+  platform::ConditionVariable wake_;
+  std::atomic<bool> asleep_{false};  // see NoteBusy; written under mutex_
+  bool stopping_ = false;
+  platform::Thread thread_;
+};
+
+}  // namespace Atoll
+
+#endif  // ATOLL_ISOLATE_MONITOR_H_

@@ -1,0 +1,303 @@
+#include "isolate/scheduler.h"
+
+#include <algorithm>
+
+#include "isolate/group_state.h"
+#include "isolate/turn.h"
+
+namespace Atoll {
+
+constinit thread_local WorkerThread* WorkerThread::current = nullptr;
+
+// ---- ReadyQueue
+
+void ReadyQueue::Push(IsolateRecord* record) {
+  record->queue_next = nullptr;
+  platform::MutexLock lock(mutex_);
+  if (last_ == nullptr) {
+    first_ = record;
+  } else {
+    last_->queue_next = record;
+  }
+  last_ = record;
+  // Sequentially consistent, see empty(); written by the lock's holder only, so no addition.
+  size_.store(size_.load(std::memory_order_relaxed) + 1);
+}
+
+IsolateRecord* ReadyQueue::Pop() {
+  if (seems_empty()) return nullptr;
+  platform::MutexLock lock(mutex_);
+  IsolateRecord* record = first_;
+  if (record == nullptr) return nullptr;
+  first_ = record->queue_next;
+  if (first_ == nullptr) last_ = nullptr;
+  size_.store(size_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  return record;
+}
+
+IsolateRecord* ReadyQueue::Steal(ReadyQueue& to) {
+  if (seems_empty()) return nullptr;
+  IsolateRecord* stolen = nullptr;
+  {
+    platform::MutexLock lock(mutex_);
+    const uint32_t size = size_.load(std::memory_order_relaxed);
+    const uint32_t count = (size + 1) / 2;
+    if (count == 0) return nullptr;
+    stolen = first_;
+    IsolateRecord* end = first_;
+    for (uint32_t i = 1; i < count; ++i) end = end->queue_next;
+    first_ = end->queue_next;
+    if (first_ == nullptr) last_ = nullptr;
+    end->queue_next = nullptr;
+    size_.store(size - count, std::memory_order_relaxed);
+  }
+  for (IsolateRecord* record = stolen->queue_next; record != nullptr;) {
+    IsolateRecord* next = record->queue_next;
+    to.Push(record);
+    record = next;
+  }
+  return stolen;
+}
+
+// ---- WorkerThread
+
+WorkerThread::WorkerThread(GroupState& group_state)
+    : group(group_state), copier(std::make_unique<GraphCopier>(*group_state.heap)) {
+  residences.reserve(kResidencesAtHand);
+}
+
+Residence* WorkerThread::TakeResidence() {
+  if (residences.empty()) return group.residences.Take();
+  Residence* residence = residences.back();
+  residences.pop_back();
+  return residence;
+}
+
+void WorkerThread::GiveResidence(Residence* residence, bool is_empty) {
+  if (!is_empty) {
+    residence->carried = Ref{};
+    const Status status = residence->region().Clear();
+    ATOLL_CHECK(status.ok(), "%s", status.message().c_str());
+  }
+  if (residences.size() == kResidencesAtHand) {
+    group.residences.GiveEmpty(residence);
+  } else {
+    residences.push_back(residence);
+  }
+}
+
+void WorkerThread::Flush() {
+  for (Residence* residence : residences) group.residences.GiveEmpty(residence);
+  residences.clear();
+  group.isolates.Flush(records);
+  if (extension != nullptr) extension->Flush();
+}
+
+// ---- Scheduler
+
+Scheduler::~Scheduler() { Stop(); }
+
+void Scheduler::Start(int workers, uint32_t ring_size) {
+  for (int i = 0; i < workers; ++i) {
+    workers_.push_back(std::make_unique<Worker>());
+    workers_.back()->ring.entries.resize(ring_size);
+  }
+  for (auto& worker : workers_) AddThread(worker.get());
+}
+
+void Scheduler::Stop() {
+  {
+    platform::MutexLock lock(mutex_);
+    stopping_ = true;
+    for (auto& thread : threads_) thread->wake.NotifyAll();
+  }
+  for (auto& thread : threads_) {
+    if (thread->thread.joinable()) thread->thread.Join();
+  }
+  threads_.clear();
+}
+
+void Scheduler::AddThread(Worker* worker) {
+  platform::MutexLock lock(mutex_);
+  WorkerThread& thread = *threads_.emplace_back(std::make_unique<WorkerThread>(group_));
+  thread.worker.store(worker, std::memory_order_relaxed);  // it does not run yet
+  worker->thread = &thread;
+  thread.thread = platform::Thread("atoll-" + std::to_string(threads_.size()), [this, &thread] {
+    WorkerThread::current = &thread;
+    Main(thread);
+    thread.Flush();
+    WorkerThread::current = nullptr;
+  });
+}
+
+void Scheduler::Main(WorkerThread& thread) {
+  for (;;) {
+    Worker* worker = thread.worker.load(std::memory_order_relaxed);  // own
+    if (worker == nullptr) {
+      if (!WaitForWorker(thread)) return;
+      continue;
+    }
+    IsolateRecord* record = Next(thread, *worker);
+    if (record == nullptr) {
+      if (!WaitForWork(thread)) return;
+      continue;
+    }
+    if (ATOLL_UNLIKELY(thread.searching)) {
+      thread.searching = false;
+      searching_.fetch_sub(1);
+      if (AnyReady()) WakeOneIfNeeded();
+    }
+    RunTurn(thread, *record);
+  }
+}
+
+IsolateRecord* Scheduler::Next(WorkerThread& thread, Worker& worker) {
+  if (++thread.turns_taken % kGlobalInterval == 0) {
+    if (IsolateRecord* record = global_.Pop()) return record;
+  }
+  // Relaxed: a look; only the monitor empties it besides this thread.
+  if (worker.next.load(std::memory_order_relaxed) != nullptr) {
+    IsolateRecord* next = worker.next.exchange(nullptr, std::memory_order_acquire);
+    if (next != nullptr) {
+      if (ATOLL_LIKELY(++thread.lifo_turns < kLifoTurns) ||
+          (worker.queue.seems_empty() && global_.seems_empty())) {
+        return next;
+      }
+      worker.queue.Push(next);
+    }
+  }
+  thread.lifo_turns = 0;
+  if (IsolateRecord* record = worker.queue.Pop()) return record;
+  if (IsolateRecord* record = global_.Pop()) return record;
+  return StealFor(worker);
+}
+
+IsolateRecord* Scheduler::StealFor(Worker& worker) {
+  const size_t count = workers_.size();
+  size_t own = 0;
+  while (workers_[own].get() != &worker) ++own;
+  for (size_t i = 1; i < count; ++i) {
+    if (IsolateRecord* record = workers_[(own + i) % count]->queue.Steal(worker.queue)) {
+      return record;
+    }
+  }
+  return nullptr;
+}
+
+bool Scheduler::AnyReady() const {
+  if (!global_.empty()) return true;
+  return std::any_of(workers_.begin(), workers_.end(),
+                     [](const auto& worker) { return !worker->queue.empty(); });
+}
+
+void Scheduler::Ready(IsolateRecord* record, bool lately) {
+  WorkerThread* thread = WorkerThread::current;
+  Worker* worker = thread == nullptr || &thread->group != &group_
+                       ? nullptr
+                       : thread->worker.load(std::memory_order_relaxed);  // own
+  if (worker == nullptr) {
+    global_.Push(record);
+  } else if (lately) {
+    thread->wakes_of_next = 0;
+    // Release: whoever moves it sees the record as its owner left it. Acquire: the same of the old.
+    IsolateRecord* before = worker->next.exchange(record, std::memory_order_acq_rel);
+    if (ATOLL_LIKELY(before == nullptr)) return;
+    worker->queue.Push(before);
+  } else {
+    worker->queue.Push(record);
+  }
+  WakeOneIfNeeded();
+}
+
+void Scheduler::ShareNext(WorkerThread& thread) {
+  Worker* worker = thread.worker.load(std::memory_order_relaxed);  // own
+  if (worker != nullptr) ShareNext(*worker);
+}
+
+bool Scheduler::ShareNext(Worker& worker) {
+  if (worker.next.load(std::memory_order_relaxed) == nullptr) return false;
+  IsolateRecord* next = worker.next.exchange(nullptr, std::memory_order_acq_rel);
+  if (next == nullptr) return false;
+  worker.queue.Push(next);
+  WakeOneIfNeeded();
+  return true;
+}
+
+void Scheduler::WakeOneIfNeeded() {
+  if (idle_count_.load() != 0 && searching_.load() == 0) WakeOne();
+}
+
+void Scheduler::WakeOne() {
+  {
+    platform::MutexLock lock(mutex_);
+    if (idle_.empty()) return;
+    WorkerThread* thread = idle_.back();
+    idle_.pop_back();
+    idle_count_.fetch_sub(1);
+    searching_.fetch_add(1);
+    thread->searching = true;
+    thread->woken = true;
+    thread->wake.NotifyOne();
+  }
+  group_.monitor.NoteBusy();
+}
+
+bool Scheduler::WaitForWork(WorkerThread& thread) {
+  if (thread.searching) {
+    thread.searching = false;
+    searching_.fetch_sub(1);
+  }
+  platform::MutexLock lock(mutex_);
+  if (stopping_) return false;
+  idle_.push_back(&thread);
+  idle_count_.fetch_add(1);
+  // After this thread is seen to be idle: what became ready before is found here, what becomes
+  // ready later wakes it.
+  if (AnyReady()) {
+    std::erase(idle_, &thread);
+    idle_count_.fetch_sub(1);
+    return true;
+  }
+  bool flushed = false;
+  while (!thread.woken && !stopping_) {
+    if (flushed) {
+      thread.wake.Wait(mutex_);
+    } else if (!thread.wake.WaitFor(mutex_, kFlushNanos)) {
+      thread.Flush();
+      flushed = true;
+    }
+  }
+  if (!thread.woken) {
+    std::erase(idle_, &thread);
+    idle_count_.fetch_sub(1);
+  }
+  thread.woken = false;
+  return !stopping_;
+}
+
+bool Scheduler::WaitForWorker(WorkerThread& thread) {
+  thread.Flush();
+  platform::MutexLock lock(mutex_);
+  if (thread.worker.load(std::memory_order_relaxed) == nullptr) spare_.push_back(&thread);
+  while (!stopping_ && thread.worker.load(std::memory_order_relaxed) == nullptr) {
+    thread.wake.Wait(mutex_);
+  }
+  return !stopping_;
+}
+
+void Scheduler::GiveAway(Worker& worker) {
+  {
+    platform::MutexLock lock(mutex_);
+    if (!spare_.empty()) {
+      WorkerThread* thread = spare_.back();
+      spare_.pop_back();
+      thread->worker.store(&worker, std::memory_order_relaxed);  // under the mutex it waits with
+      worker.thread = thread;
+      thread->wake.NotifyOne();
+      return;
+    }
+  }
+  AddThread(&worker);
+}
+
+}  // namespace Atoll

@@ -1,0 +1,171 @@
+// A growing table whose entries never move and whose memory is never unmapped while it stands, so
+// that an index, or a pointer to an entry, which may be out of date can be followed without a lock:
+// at worst it finds another entry's or zeroed memory, and the entry must be able to tell.
+#ifndef ATOLL_ISOLATE_STABLE_TABLE_H_
+#define ATOLL_ISOLATE_STABLE_TABLE_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+#include <vector>
+
+#include "safepoint/platform.h"
+
+namespace Atoll {
+
+/// T is valid when all zero, and has been made so again when its index is given back. Index 0 is
+/// never given out.
+template <typename T>
+class StableTable {
+ public:
+  static constexpr size_t kSegmentBytes = size_t{1} << 18;
+  static constexpr uint32_t kPerSegment = kSegmentBytes / sizeof(T);
+  static constexpr uint32_t kMaxSegments = 1u << 14;
+
+  /// Free indices at hand, so that most takings and givings need no lock. One thread's at a time.
+  class Cache {
+   private:
+    friend class StableTable;
+    static constexpr uint32_t kCapacity = 64;
+    uint32_t count_ = 0;
+    uint32_t indices_[kCapacity];
+  };
+
+  StableTable()
+      : directory_(static_cast<std::atomic<T*>*>(
+            platform::MapZeroed(kMaxSegments * sizeof(std::atomic<T*>)))) {}
+  ~StableTable() {
+    for (size_t i = 0; i < segments_.size(); ++i) {
+      platform::Unmap(directory_[i].load(std::memory_order_relaxed), kSegmentBytes);  // one thread
+    }
+    if (directory_ != nullptr) {
+      platform::Unmap(directory_, kMaxSegments * sizeof(std::atomic<T*>));
+    }
+  }
+  StableTable(const StableTable&) = delete;
+  StableTable& operator=(const StableTable&) = delete;
+
+  bool ok() const { return directory_ != nullptr; }
+
+  /// The entry of an index that was taken some time, or null if there never was such an index.
+  T* At(uint32_t index) const {
+    const uint32_t segment = index / kPerSegment;
+    if (ATOLL_UNLIKELY(segment >= kMaxSegments)) return nullptr;
+    // Acquire: the segment is mapped.
+    T* entries = directory_[segment].load(std::memory_order_acquire);
+    return entries == nullptr ? nullptr : entries + index % kPerSegment;
+  }
+
+  /// An index whose entry is all zero; 0 when there is no memory. `cache` may be null.
+  uint32_t Take(Cache* cache) {
+    if (ATOLL_LIKELY(cache != nullptr && cache->count_ != 0)) {
+      return cache->indices_[--cache->count_];
+    }
+    return TakeSlow(cache);
+  }
+  void Give(uint32_t index, Cache* cache) {
+    if (ATOLL_LIKELY(cache != nullptr && cache->count_ != Cache::kCapacity)) {
+      cache->indices_[cache->count_++] = index;
+      return;
+    }
+    GiveSlow(index, cache);
+  }
+  /// Gives back all of a cache.
+  void Flush(Cache& cache) {
+    platform::MutexLock lock(mutex_);
+    while (cache.count_ != 0) GiveLocked(cache.indices_[--cache.count_]);
+  }
+
+  /// Gives the memory of segments without a taken entry back to the system.
+  void Trim() {
+    platform::MutexLock lock(mutex_);
+    for (size_t i = 0; i < segments_.size(); ++i) {
+      Segment& segment = segments_[i];
+      if (segment.taken != 0 || !segment.touched) continue;
+      segment.touched = false;
+      // Relaxed: under the lock that it was stored under.
+      platform::Discard(directory_[i].load(std::memory_order_relaxed), kSegmentBytes);
+    }
+  }
+
+  /// Calls fn(T&) for each entry, taken or not.
+  template <typename Fn>
+  void ForEach(Fn fn) const {
+    for (uint32_t i = 0; i < kMaxSegments; ++i) {
+      T* entries = directory_[i].load(std::memory_order_acquire);
+      if (entries == nullptr) return;
+      for (uint32_t k = 0; k < kPerSegment; ++k) fn(entries[k]);
+    }
+  }
+
+ private:
+  static_assert(kPerSegment <= UINT16_MAX + 1u);
+  struct Segment {
+    uint32_t taken = 0;  // in caches, too
+    bool touched = false;
+    std::vector<uint16_t> free;
+  };
+
+  ATOLL_COLD uint32_t TakeSlow(Cache* cache) {
+    platform::MutexLock lock(mutex_);
+    const uint32_t index = TakeLocked();
+    if (cache != nullptr && index != 0) {
+      for (uint32_t i = 0; i < Cache::kCapacity / 2; ++i) {
+        const uint32_t more = TakeLocked();
+        if (more == 0) break;
+        cache->indices_[cache->count_++] = more;
+      }
+    }
+    return index;
+  }
+  ATOLL_COLD void GiveSlow(uint32_t index, Cache* cache) {
+    platform::MutexLock lock(mutex_);
+    GiveLocked(index);
+    if (cache == nullptr) return;
+    while (cache->count_ > Cache::kCapacity / 2) GiveLocked(cache->indices_[--cache->count_]);
+  }
+
+  uint32_t TakeLocked() {
+    if (with_room_.empty() && !AddSegment()) return 0;
+    const uint32_t number = with_room_.back();
+    Segment& segment = segments_[number];
+    const uint16_t entry = segment.free.back();
+    segment.free.pop_back();
+    ++segment.taken;
+    segment.touched = true;
+    if (segment.free.empty()) with_room_.pop_back();
+    return number * kPerSegment + entry;
+  }
+  void GiveLocked(uint32_t index) {
+    const uint32_t number = index / kPerSegment;
+    Segment& segment = segments_[number];
+    if (segment.free.empty()) with_room_.push_back(number);
+    segment.free.push_back(static_cast<uint16_t>(index % kPerSegment));
+    --segment.taken;
+  }
+  bool AddSegment() {
+    if (segments_.size() == kMaxSegments) return false;
+    auto* entries = static_cast<T*>(platform::MapZeroed(kSegmentBytes));
+    if (entries == nullptr) return false;
+    const auto number = static_cast<uint32_t>(segments_.size());
+    Segment& segment = segments_.emplace_back();
+    segment.free.reserve(kPerSegment);
+    for (uint32_t i = kPerSegment; i-- > (number == 0 ? 1u : 0u);) {
+      segment.free.push_back(static_cast<uint16_t>(i));
+    }
+    directory_[number].store(entries, std::memory_order_release);
+    with_room_.push_back(number);
+    return true;
+  }
+
+  std::atomic<T*>* const directory_;  // written under mutex_
+  platform::Mutex mutex_;             // guards what follows
+  std::vector<Segment> segments_;
+  std::vector<uint32_t> with_room_;
+};
+
+}  // namespace Atoll
+
+#endif  // ATOLL_ISOLATE_STABLE_TABLE_H_

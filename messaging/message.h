@@ -1,0 +1,38 @@
+// A message on its way.
+#ifndef ATOLL_MESSAGING_MESSAGE_H_
+#define ATOLL_MESSAGING_MESSAGE_H_
+
+#include <cstdint>
+
+#include "isolate/image.h"
+#include "isolate/inbox.h"
+#include "isolate/residence.h"
+#include "messaging/port_table.h"
+
+namespace Atoll {
+
+/// Two cache lines, of which a small message's second is read only if it has over 24 bytes.
+struct Message : Envelope {
+  uint64_t port_key;
+  uint32_t port_index;
+  uint32_t is_counted;  ///< at the port's entry
+  uint64_t bytes;
+  // Which of these there is, is its kind.
+  union {
+    SmallImage small;
+    Image image;
+    Residence* residence;  ///< with a root to carry
+  };
+
+  Message() {}
+  ~Message() {}
+};
+static_assert(sizeof(Message) <= 128);
+
+extern const EnvelopeKind kSmallMessage;
+extern const EnvelopeKind kImageMessage;
+extern const EnvelopeKind kRegionMessage;
+
+}  // namespace Atoll
+
+#endif  // ATOLL_MESSAGING_MESSAGE_H_
