@@ -181,6 +181,7 @@ void RegionState::FreeEverything() {
   guarded.clear();
   had_finalizers.store(false, std::memory_order_relaxed);  // nobody uses the region
   had_affine_finalizers = false;
+  had_several_mutators = mutators.size() > 1;
   eden_blocks = survivor_bytes = young_large_bytes = 0;
   old_used_bytes.store(0, std::memory_order_relaxed);  // as in TakeBlocks
   // What was learnt of these objects says nothing of the next.
