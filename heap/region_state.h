@@ -96,6 +96,13 @@ struct RegionState {
     if (own != nullptr) fn(*own);
     for (auto& part : adopted) fn(*part);
   }
+  template <typename Fn>
+  void ForEachFinalizerList(Fn fn) {
+    ForEachPart([&fn](Part& part) {
+      fn(part.young_finalizers);
+      fn(part.finalizers);
+    });
+  }
 
   HeapState& heap;
   Region* region = nullptr;
