@@ -55,7 +55,7 @@ struct SmallImage {
   uint8_t relocations = 0;
   uint8_t shared_refs = 0;
 
-  /// Whether TryStore would take it.
+  /// Whether Store may be called.
   static bool Fits(const PackedGraph& graph) {
     return graph.root_count == 1 && graph.data_bytes <= kWords * sizeof(Word) &&
            !graph.has_moved_hooks;

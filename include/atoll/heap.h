@@ -66,8 +66,8 @@ class RegionClient {
   }
 };
 
-/// References to shared objects that are held outside all regions (by messages under way, caches,
-/// tables of the group), on behalf of the layer that holds them. See Heap::AddGroupRoots.
+/// References to shared objects that are held outside all regions (by queues, caches, tables of the
+/// group), on behalf of the layer that holds them. See Heap::AddGroupRoots.
 class GroupRoots {
  public:
   virtual ~GroupRoots() = default;
