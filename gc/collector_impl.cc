@@ -99,6 +99,10 @@ void CollectorImpl::CollectStopped(RegionState& region, Kind kind, int workers,
 SharedCounters CollectorImpl::CollectShared(const StoppedScope& stopped) {
   SharedCounters counters;
   if (heap_.shared.block_count() == 0) return counters;
+  for (const RegionState* region : heap_.regions) {
+    // In the scope, one mutator may hold raw what another has stored over: no object refers to it.
+    if (region->had_several_mutators && region->AnyNoCollectScope()) return counters;
+  }
   const uint64_t start = platform::NowNanos();
   {
     SharedCollection collection(heap_, stopped);

@@ -23,10 +23,11 @@ Status VerifyRegion(RegionState& region, bool regions_are_held = false);
 Status VerifyBlocks(HeapState& heap);
 
 /// With all mutators stopped, the heap's regions_mutex held and its regions verified:
-///   I2  each shared object refers to starts of objects of Shared and Program alone; so do
-///   GroupRoots I4  each block of the Shared space is in one list, tagged for it, and they add up
-///   I6  its mark bits are starts of objects of registered types that do not overlap, and the lines
-///       that these reach into are covered
+///  - I2: shared objects and GroupRoots refer to starts of objects of Shared and Program alone;
+///  - I4: each block of the Shared space is in one list, tagged for it, and they add up;
+///  - I6: its mark bits are starts of objects of registered types that do not overlap, and the
+///  lines
+///    that these reach into are covered.
 Status VerifyShared(HeapState& heap, const StoppedScope& stopped);
 
 }  // namespace Atoll

@@ -21,13 +21,12 @@ Part* PartOf(RegionState& region, uint32_t object_tag) {
 
 // What is attached to an object is listed in its own part, or in the region's.
 bool HasFinalizer(RegionState& region, uintptr_t object) {
+  if (!region.had_finalizers.load(std::memory_order_relaxed)) return false;  // see RegionState
   bool found = false;
-  region.ForEachPart([&](Part& part) {
-    for (const auto* list : {&part.young_finalizers, &part.finalizers}) {
-      found |= std::any_of(list->begin(), list->end(), [object](const Finalizer& finalizer) {
-        return finalizer.object == object;
-      });
-    }
+  region.ForEachFinalizerList([&](const std::vector<Finalizer>& list) {
+    found |= std::any_of(list.begin(), list.end(), [object](const Finalizer& finalizer) {
+      return finalizer.object == object;
+    });
   });
   return found;
 }

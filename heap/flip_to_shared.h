@@ -10,12 +10,11 @@ namespace Atoll {
 /// release store or a lock. Managed state; not a safepoint.
 ///
 /// Errors, which change nothing, name the type and the reason:
-///   kFailedPrecondition  not in managed state; or, until the region has been collected, references
-///                        stored into the object in the past are still on record
-///   kInvalidArgument     the type is not deeply immutable, or has weak references; the object is
-///   not
-///                        large, not private to the region, pinned, has a finalizer or an entry in
-///                        a weak table; or one of its slots refers to a private object
+///  - kFailedPrecondition: not in managed state; or references stored into the object in the past
+///    are still on record, until a major collection of the region;
+///  - kInvalidArgument: the type is not deeply immutable, or has weak references; the object is not
+///    large, not private to the region, pinned, has a finalizer or an entry in a weak table; or one
+///    of its slots refers to a private object.
 ///
 /// Cost: O(1) for objects of leaf types; else O(slots). O(parts of the region), and where it has
 /// finalizers or weak table entries, a look through them. A lock of the region and one of the

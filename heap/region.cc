@@ -57,6 +57,7 @@ Result<std::unique_ptr<Mutator>> Region::AttachMutator(std::string name) {
   std::unique_ptr<Mutator> mutator(new Mutator(*this, std::move(name)));
   if (Status status = region.heap.safepoints.Attach(mutator.get()); !status.ok()) return status;
   region.mutators.push_back(mutator.get());
+  region.had_several_mutators |= region.mutators.size() > 1;
   return mutator;
 }
 

@@ -109,14 +109,12 @@ void RegionState::TakeFinalizersOf(Mutator& mutator) {
   if (!had_affine_finalizers) return;  // looked at by the region's size otherwise
   std::vector<Finalizer>& due = mutator.record().due_finalizers;
   const size_t before = due.size();
-  ForEachPart([&](Part& part) {
-    for (std::vector<Finalizer>* list : {&part.young_finalizers, &part.finalizers}) {
-      std::erase_if(*list, [&](const Finalizer& finalizer) {
-        if (finalizer.owner != &mutator) return false;
-        due.push_back(finalizer);
-        return true;
-      });
-    }
+  ForEachFinalizerList([&](std::vector<Finalizer>& list) {
+    std::erase_if(list, [&](const Finalizer& finalizer) {
+      if (finalizer.owner != &mutator) return false;
+      due.push_back(finalizer);
+      return true;
+    });
   });
   if (due.size() != before) mutator.RequestPoll(poll_bits::kFinalizers);
 }
@@ -160,11 +158,11 @@ void RegionState::FreeEverything() {
   if (kept == kNoBlock) kept = spare_young.Pop(space);
   FreeList(spare_young);
   std::vector<Finalizer> finalizers;
+  ForEachFinalizerList([&](std::vector<Finalizer>& list) {
+    finalizers.insert(finalizers.end(), list.begin(), list.end());
+    list.clear();
+  });
   ForEachPart([&](Part& part) {
-    for (std::vector<Finalizer>* list : {&part.young_finalizers, &part.finalizers}) {
-      finalizers.insert(finalizers.end(), list->begin(), list->end());
-      list->clear();
-    }
     FreeList(part.young);
     FreeList(part.old);
     FreeList(part.recyclable);
@@ -181,6 +179,7 @@ void RegionState::FreeEverything() {
   guarded.clear();
   had_finalizers.store(false, std::memory_order_relaxed);  // nobody uses the region
   had_affine_finalizers = false;
+  had_several_mutators = mutators.size() > 1;
   eden_blocks = survivor_bytes = young_large_bytes = 0;
   old_used_bytes.store(0, std::memory_order_relaxed);  // as in TakeBlocks
   // What was learnt of these objects says nothing of the next.

@@ -100,6 +100,13 @@ struct RegionState {
     if (own != nullptr) fn(*own);
     for (auto& part : adopted) fn(*part);
   }
+  template <typename Fn>
+  void ForEachFinalizerList(Fn fn) {
+    ForEachPart([&fn](Part& part) {
+      fn(part.young_finalizers);
+      fn(part.finalizers);
+    });
+  }
 
   HeapState& heap;
   Region* region = nullptr;
@@ -112,6 +119,7 @@ struct RegionState {
 
   // Changed under collection_mutex and allocation_mutex both, so either will do for reading.
   std::vector<Mutator*> mutators;
+  bool had_several_mutators = false;  // at the same time, since it was made or cleared
   std::unique_ptr<Part> own;
   std::list<std::unique_ptr<Part>> adopted;
   BlockList spare_young;  // empty, tagged young: the nursery's blocks between collections

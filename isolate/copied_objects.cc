@@ -89,18 +89,16 @@ bool CopiedObjects::Grow(size_t capacity) {
   return true;
 }
 
-const CopiedObjects::Entry* CopiedObjects::FindSlow(uint64_t key) {
+// The entry of `key`; if there is none, a new one. Null: no memory.
+const CopiedObjects::Entry* CopiedObjects::FindOrAdd(uint64_t key, bool is_shared) {
   Entry* entry = Probe(key);
   if (entry->key == key) return entry;
   if (2 * (entries_ + 1) > capacity_) {
     if (!Grow(2 * capacity_)) return nullptr;
     entry = Probe(key);
   }
-  // Relaxed: as in FindAmongFew.
-  const uint32_t tag =
-      std::atomic_ref<uint32_t>(tags_[key & UINT32_MAX]).load(std::memory_order_relaxed);
   BlockMap* map = nullptr;
-  if ((tag & tag::kShared) == 0) {
+  if (!is_shared) {
     map = TakeMap();
     if (map == nullptr) return nullptr;
   }
@@ -109,10 +107,15 @@ const CopiedObjects::Entry* CopiedObjects::FindSlow(uint64_t key) {
   return entry;
 }
 
+const CopiedObjects::Entry* CopiedObjects::FindSlow(uint64_t key) {
+  return FindOrAdd(key, IsShared(key & UINT32_MAX));
+}
+
 bool CopiedObjects::InsertFirstOfMany(uintptr_t object, uint32_t destination) {
   if (table_ == nullptr && !Grow(kFirstCapacity)) return false;
   auto insert = [this](uintptr_t address, uint32_t to) {
-    const Entry* entry = FindSlow(epoch_ | address >> kBlockShift);
+    // Not by its tag: it may have become shared since it was copied.
+    const Entry* entry = FindOrAdd(epoch_ | address >> kBlockShift, /*is_shared=*/false);
     if (entry == nullptr) return false;
     InsertInto(address, *entry->map, static_cast<uint32_t>((address & (kBlockSize - 1)) / kGranule),
                to);

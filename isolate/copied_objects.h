@@ -105,10 +105,15 @@ class CopiedObjects {
       place->destination = few_destinations_[i];
       return Answer::kCopied;
     }
-    // Relaxed: the tags of private and of shared objects do not change while they can be reached.
+    return IsShared(object >> kBlockShift) ? Answer::kShared : Answer::kNew;
+  }
+  // A large object, which has its block to itself, may become shared at any time; then it is either
+  // copied or referred to, and stays what it was found to be, for the copies agree with each other.
+  ATOLL_ALWAYS_INLINE bool IsShared(uintptr_t biased_block) const {
+    // Relaxed: nothing of the object is read that was written when it became shared.
     const uint32_t tag =
-        std::atomic_ref<uint32_t>(tags_[object >> kBlockShift]).load(std::memory_order_relaxed);
-    return (tag & tag::kShared) != 0 ? Answer::kShared : Answer::kNew;
+        std::atomic_ref<uint32_t>(tags_[biased_block]).load(std::memory_order_relaxed);
+    return (tag & tag::kShared) != 0;
   }
   ATOLL_ALWAYS_INLINE bool InsertAmongFew(uintptr_t object, uint32_t destination) {
     if (ATOLL_UNLIKELY(few_count_ == kFew)) return InsertFirstOfMany(object, destination);
@@ -133,6 +138,7 @@ class CopiedObjects {
 
   ATOLL_COLD bool InsertFirstOfMany(uintptr_t object, uint32_t destination);
   ATOLL_COLD const Entry* FindSlow(uint64_t key);
+  const Entry* FindOrAdd(uint64_t key, bool is_shared);
   ATOLL_COLD uint32_t FindSecond(uintptr_t object) const;
   const Entry* Look(uint64_t key) const;
   Entry* Probe(uint64_t key) const;

@@ -57,7 +57,7 @@ class Search {
       });
       if (++looked_at % kObjectsPerPoll == 0) source_.Poll();
     }
-    return Describe(goal, roots.size());
+    return steps_.count(goal) == 0 ? "none left" : Describe(goal, roots.size());
   }
 
  private:

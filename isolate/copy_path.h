@@ -11,7 +11,8 @@ namespace Atoll {
 
 /// A shortest path from the roots of a copy that was refused to the object that was the reason,
 /// through objects that had been copied: `root -> "Table" element 2 -> "Socket"`. Of several roots
-/// the number is named, from 0; of a long path its two ends. Polls; nothing may move meanwhile.
+/// the number is named, from 0; of a long path its two ends. If another mutator has cut all paths
+/// since: `none left`. Polls; nothing may move meanwhile.
 std::string PathOfCopy(Mutator& source, std::span<const Ref> roots, uintptr_t goal,
                        const CopiedObjects& copied);
 

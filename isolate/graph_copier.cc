@@ -12,11 +12,9 @@ uintptr_t FindFinalized(RegionState& region, const CopiedObjects& copied) {
   if (!region.had_finalizers.load(std::memory_order_relaxed)) return 0;  // see RegionState
   platform::MutexLock lock(region.allocation_mutex);
   uintptr_t found = 0;
-  region.ForEachPart([&](Part& part) {
-    for (const std::vector<Finalizer>* list : {&part.young_finalizers, &part.finalizers}) {
-      for (const Finalizer& finalizer : *list) {
-        if (found == 0 && copied.Contains(finalizer.object)) found = finalizer.object;
-      }
+  region.ForEachFinalizerList([&](const std::vector<Finalizer>& list) {
+    for (const Finalizer& finalizer : list) {
+      if (found == 0 && copied.Contains(finalizer.object)) found = finalizer.object;
     }
   });
   return found;

@@ -36,8 +36,10 @@ struct CopyOptions {
 /// where slots are counted in the order of their offsets.
 ///
 /// The source is not written to, and not collected meanwhile; other mutators of its region may run,
-/// and what they store into the graph meanwhile may or may not be copied. Handshakes and stops are
-/// answered about every 64 KiB. A copy that ends with an error has changed nothing.
+/// and what they store into the graph meanwhile may or may not be copied, as may what they flip to
+/// shared. Handshakes and stops are answered about every 64 KiB. A copy that ends with an error has
+/// changed nothing. Shared objects that roots refer to are kept by the caller; those that the graph
+/// refers to, by the graph.
 ///
 /// One thread at a time. Keeps up to about 1 MiB of its working memory from one copy to the next.
 class GraphCopier {

@@ -55,7 +55,7 @@ struct SmallImage {
   uint8_t relocations = 0;
   uint8_t shared_refs = 0;
 
-  /// Whether TryStore would take it.
+  /// Whether Store may be called.
   static bool Fits(const PackedGraph& graph) {
     return graph.root_count == 1 && graph.data_bytes <= kWords * sizeof(Word) &&
            !graph.has_moved_hooks;
@@ -112,7 +112,8 @@ class Image {
 
 /// Makes objects of a packed graph again, as young ones of `target`'s region, and stores its
 /// `root_count` roots to `roots`, which need not be rooted: nothing is collected after they are
-/// stored. The image stays as it is. Managed state; may collect, before it unpacks. Error:
+/// stored. The image stays as it is. Managed state; may collect, before it unpacks: until then it
+/// is the caller that keeps the shared objects that the image refers to (GroupRoots). Error:
 /// kResourceExhausted, nothing unpacked. Cost: a bump of the allocation buffer, a copy of the data,
 /// and an addition per relocation.
 Status Unpack(Mutator& target, const PackedGraph& graph, Word* roots);

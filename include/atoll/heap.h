@@ -66,8 +66,8 @@ class RegionClient {
   }
 };
 
-/// References to shared objects that are held outside all regions (by messages under way, caches,
-/// tables of the group), on behalf of the layer that holds them. See Heap::AddGroupRoots.
+/// References to shared objects that are held outside all regions (by queues, caches, tables of the
+/// group), on behalf of the layer that holds them. See Heap::AddGroupRoots.
 class GroupRoots {
  public:
   virtual ~GroupRoots() = default;
@@ -209,7 +209,8 @@ class Heap {
 
   /// Collects all regions with all mutators stopped, compacting, and then the Shared space. From a
   /// managed mutator or any other thread. Regions with an open NoCollectScope are left as they are:
-  /// all that their objects refer to in Shared stays, weakly too.
+  /// all that their objects refer to in Shared stays, weakly too. If one of them has had several
+  /// mutators, the Shared space is left as it is.
   Status CollectAll();
 
   /// From now on group collections keep what `roots` visits. It must stay until it is removed,

@@ -364,7 +364,8 @@ inline Ref WeakGet(ObjectPtr weak_reference) {
 /// While one is open, nothing of this mutator's region is collected or moved: allocation grows to
 /// the reserve over the limit, then returns null. Nests. Handshakes are answered at polls as ever.
 /// Shared objects never move, but one that nothing refers to any more, except raw references, may
-/// go at a poll: hold it by a handle.
+/// go at a poll: hold by a handle what was not found in the region's objects, and what this mutator
+/// itself stores over in them.
 class NoCollectScope {
  public:
   explicit NoCollectScope(Mutator& mutator) : mutator_(mutator) { ++mutator_.no_collect_depth_; }

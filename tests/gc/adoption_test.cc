@@ -1,4 +1,5 @@
 // What changes when a region is adopted? Its owner, and nothing else until the next collection.
+#include "heap/region_state.h"
 #include "tests/gc/gc_fixture.h"
 
 namespace Atoll {
@@ -317,6 +318,8 @@ TEST_F(Adoption, ThreadAffineFinalizersStayWithTheirMutator) {
   const Status status = receiver.region().Adopt(source.region());
   ASSERT_TRUE(status.ok()) << status.message();
   source.ClearRoots();
+  EXPECT_FALSE(source.region().state().had_finalizers.load());
+  EXPECT_TRUE(receiver.region().state().had_finalizers.load());
   EXPECT_EQ(affine.calls, 0) << "only on its own thread, at a poll";
   EXPECT_EQ(source.region().stats().external_bytes, 300u);
   EXPECT_EQ(receiver.region().stats().external_bytes, 20u);

@@ -1,6 +1,7 @@
 // A region that is cleared is as good as a new one.
 #include "atoll/handles.h"
 #include "atoll/weak_table.h"
+#include "heap/region_state.h"
 #include "tests/gc/gc_fixture.h"
 
 namespace Atoll {
@@ -78,6 +79,7 @@ TEST_F(Clearing, RunsFinalizersOnce) {
   }
   mutator.EnterNative();
   ASSERT_TRUE(region.region().Clear().ok());
+  EXPECT_FALSE(region.region().state().had_finalizers.load());
   region.ClearRoots();
   const int natively = native.calls;
   EXPECT_EQ(natively, 10);

@@ -602,6 +602,31 @@ TEST_F(SharedRoots, MutatorsAllocateAndPublishSideBySideWhileTheGroupIsCollected
   ExpectValid();
 }
 
+TEST_F(SharedSpaceTest, WhatAnotherMutatorStoresOverStaysWhileAScopeIsOpen) {
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter();
+  const std::unique_ptr<Mutator> other = region.region().AttachMutator("other").value();
+  SharedAllocator allocator(heap().state().shared);
+  region.SetRoot(0, NewPair(mutator, 1));
+  const ObjectPtr raw = NewSharedPair(allocator, 5);
+  Link(mutator, region.RootObject(0), kA, raw);
+  {
+    const NoCollectScope scope(mutator);
+    mutator.EnterNative();
+    other->LeaveNative();
+    Link(*other, region.RootObject(0), kA, ObjectPtr());
+    ASSERT_TRUE(other->Detach().ok());
+    mutator.LeaveNative();
+    Group();
+    ASSERT_TRUE(IsThere(raw));
+    EXPECT_EQ(IdAt(raw), 5u);
+    ExpectValid();
+  }
+  Group();
+  EXPECT_FALSE(IsThere(raw));
+  ExpectValid();
+}
+
 TEST_F(SharedSpaceTest, TheLogSaysWhatWasFoundAndFreed) {
   std::vector<std::string> lines;
   options().gc_log = [](const char* line, void* data) {

@@ -1,7 +1,9 @@
 // Copying into another region: graphs of any size, and what is refused.
 #include <atomic>
+#include <cstring>
 #include <thread>
 
+#include "heap/flip_to_shared.h"
 #include "safepoint/platform.h"
 #include "tests/isolate/graph_fixture.h"
 
@@ -397,6 +399,132 @@ TEST_F(GraphCopierTest, StopsInTheMiddleFindAHeapInOrder) {
   ASSERT_TRUE(receiver.region().Adopt(*region).ok());
   receiver.Root(0) = copied.word;
   ExpectSame(mutator, source.Root(0), receiver.Root(0));
+  ExpectValid();
+}
+
+TEST_F(GraphCopierTest, ALargeObjectBecomesSharedWhileItIsCopied) {
+  TypeInfo info;
+  info.name = "FrozenBytes";
+  info.layout = Layout::kLeaf;
+  info.fixed_size = kElements;
+  info.element_size = 1;
+  info.length_offset = 8;
+  info.flags.deeply_immutable = true;
+  const Type& frozen = *heap().RegisterType(info).value();
+  constexpr size_t kLength = 200'000;  // the copy polls in the middle of it
+  for (const size_t others : {size_t{3}, size_t{300}}) {
+    TestRegion source(heap());
+    TestRegion receiver(heap());
+    Mutator& mutator = source.Enter();
+    source.SetRoot(0, NewArray(mutator, 3));
+    source.SetRoot(1, NewArray(mutator, others));
+    Link(mutator, source.RootObject(0), ElementAt(1), source.RootObject(1));
+    for (size_t i = 0; i < others; ++i) {
+      Link(mutator, source.RootObject(1), ElementAt(i), NewPair(mutator, i));
+    }
+    const ObjectPtr large = mutator.AllocateArray(frozen, kLength);
+    std::memset(reinterpret_cast<void*>(large.address() + kElements), 7, kLength);
+    Link(mutator, source.RootObject(0), ElementAt(0), large);
+    Link(mutator, source.RootObject(0), ElementAt(2), large);
+    const std::unique_ptr<Region> region = heap().CreateRegion({.name = "message"}).value();
+    const std::unique_ptr<Mutator> destination = region->AttachMutator("message").value();
+    Status flipped{StatusCode::kCancelled, "there was no poll"};
+    auto flip = [&] {  // as another mutator of the region may
+      if (!flipped.ok()) flipped = FlipToShared(mutator, large);
+      return false;
+    };
+    Ref copied;
+    ASSERT_TRUE(
+        copier()
+            .CopyInto(mutator, Ref{source.Root(0)}, *destination, &copied, {.is_cancelled = flip})
+            .ok());
+    ASSERT_TRUE(flipped.ok()) << flipped.message();
+    ASSERT_TRUE(destination->Detach().ok());
+    ASSERT_TRUE(receiver.region().Adopt(*region).ok());
+    receiver.Root(0) = copied.word;
+    const ObjectPtr copy = Load(receiver.RootObject(0), ElementAt(0));
+    EXPECT_NE(copy, large) << "it was private when it was found";
+    EXPECT_EQ(Load(receiver.RootObject(0), ElementAt(2)), copy);
+    EXPECT_EQ(std::memcmp(reinterpret_cast<void*>(copy.address() + kElements),
+                          reinterpret_cast<void*>(large.address() + kElements), kLength),
+              0);
+    ExpectValid();
+  }
+}
+
+TEST_F(GraphCopierTest, AnObjectWhosePathWasCutIsRefusedAllTheSame) {
+  TestRegion source(heap());
+  Mutator& mutator = source.Enter();
+  source.SetRoot(0, NewPair(mutator, 1));
+  source.SetRoot(1, mutator.Allocate(*graph_types().socket));
+  for (int i = 0; i < 10'000; ++i) {
+    const ObjectPtr pair = NewPair(mutator, 1);
+    Link(mutator, pair, kA, source.RootObject(1));
+    source.SetRoot(1, pair);
+  }
+  Link(mutator, source.RootObject(0), kA, source.RootObject(1));
+  auto cut = [&] {  // as another mutator of the region may
+    Link(mutator, source.RootObject(0), kA, ObjectPtr());
+    return false;
+  };
+  const std::unique_ptr<Region> region = heap().CreateRegion({.name = "message"}).value();
+  const std::unique_ptr<Mutator> destination = region->AttachMutator("message").value();
+  Ref copied;
+  const Status status =
+      copier().CopyInto(mutator, Ref{source.Root(0)}, *destination, &copied, {.is_cancelled = cut});
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), HasSubstr("type \"Socket\""));
+  EXPECT_THAT(status.message(), EndsWith("path: none left"));
+  ExpectValid();
+}
+
+TEST_F(GraphCopierTest, ADestinationServesOneCopyAfterAnother) {
+  TestRegion source(heap());
+  Mutator& mutator = source.Enter();
+  const std::unique_ptr<Region> region = heap().CreateRegion({.name = "message"}).value();
+  const std::unique_ptr<Mutator> destination = region->AttachMutator("message").value();
+  for (uint64_t round = 0; round < 6; ++round) {
+    TestRegion receiver(heap());
+    MakeList(source, 0, round, 10'000);
+    Link(mutator, source.RootObject(0), kB, NewArray(mutator, 20'000));
+    Ref copied;
+    ASSERT_TRUE(copier().CopyInto(mutator, Ref{source.Root(0)}, *destination, &copied).ok());
+    if (round % 2 == 0) {
+      ASSERT_TRUE(region->Clear().ok());
+      EXPECT_LE(region->stats().block_bytes, kBlockSize);
+    } else {
+      ASSERT_TRUE(receiver.region().Adopt(*region).ok());
+      EXPECT_EQ(region->stats().block_bytes, 0u);
+      receiver.Root(0) = copied.word;
+      ExpectSame(mutator, source.Root(0), receiver.Root(0));
+    }
+    ExpectValid();
+  }
+}
+
+TEST_F(GraphCopierTest, ADestinationIsNeitherClearedNorAdoptedMeanwhile) {
+  TestRegion source(heap());
+  TestRegion receiver(heap());
+  Mutator& mutator = source.Enter();
+  MakeList(source, 0, 1, 10'000);
+  const std::unique_ptr<Region> region = heap().CreateRegion({.name = "message"}).value();
+  const std::unique_ptr<Mutator> destination = region->AttachMutator("message").value();
+  size_t refused = 0;
+  auto interfere = [&] {
+    EXPECT_EQ(region->Clear().code(), StatusCode::kFailedPrecondition);
+    EXPECT_EQ(receiver.region().Adopt(*region).code(), StatusCode::kFailedPrecondition);
+    ++refused;
+    return false;
+  };
+  Ref copied;
+  ASSERT_TRUE(copier()
+                  .CopyInto(mutator, Ref{source.Root(0)}, *destination, &copied,
+                            {.is_cancelled = interfere})
+                  .ok());
+  EXPECT_GE(refused, 3u);
+  ASSERT_TRUE(receiver.region().Adopt(*region).ok());
+  receiver.Root(0) = copied.word;
+  ExpectList(receiver.RootObject(0), 1, 10'000);
   ExpectValid();
 }
 
