@@ -54,6 +54,9 @@ void MajorCollection::MergeAdoptedParts() {
     for (auto* list : {&part->young_finalizers, &part->finalizers}) {
       own.finalizers.insert(own.finalizers.end(), list->begin(), list->end());
     }
+    for (auto* list : {&part->young_unsendable, &part->unsendable}) {
+      own.unsendable.insert(own.unsendable.end(), list->begin(), list->end());
+    }
     own.weak_entries.merge(part->young_weak_entries);
     own.weak_entries.merge(part->weak_entries);
     region_.heap.space->ReturnPartId(part->raw_id);

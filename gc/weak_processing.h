@@ -5,6 +5,7 @@
 //   3. guardian finalizers bring their objects back, and what these reach; then 1 and 2 again
 //   4. ephemerons whose key is still not reached lose key and value; entries of weak tables go
 //   5. native and thread-affine finalizers of what is not reached are due
+//   6. instances of unsendable types that are not reached are counted no more
 //
 // The fixpoint is linear: after two rounds over the waiting ephemerons they are indexed by key, and
 // every object that is then reached is looked up. Done by one thread.
@@ -36,6 +37,7 @@ class WeakProcessing {
     ClearEphemerons();
     SettleWeakEntries(*region_.own, major);
     FinalizePart(*region_.own, major, due);
+    CountUnsendable(*region_.own, major);
   }
 
  private:
@@ -189,6 +191,24 @@ class WeakProcessing {
     std::erase_if(part.young_finalizers, [&](const Finalizer& finalizer) {
       if (tracer_.IsYoung(WordOf(finalizer.object))) return false;
       part.finalizers.push_back(finalizer);
+      return true;
+    });
+  }
+
+  void CountUnsendable(Part& part, bool major) {
+    auto settle = [&](std::vector<uintptr_t>& list) {
+      region_.unsendable_count -= std::erase_if(list, [&](uintptr_t& object) {
+        Word now;
+        if (!tracer_.IsAlive(WordOf(object), &now)) return true;
+        object = tracer_.encoding().Decode(now);
+        return false;
+      });
+    };
+    settle(part.young_unsendable);
+    if (major) settle(part.unsendable);
+    std::erase_if(part.young_unsendable, [&](uintptr_t object) {
+      if (tracer_.IsYoung(WordOf(object))) return false;
+      part.unsendable.push_back(object);
       return true;
     });
   }

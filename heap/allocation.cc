@@ -163,6 +163,7 @@ ObjectPtr Mutator::AllocateBytes(const Type& type, size_t size, size_t length, C
   const ObjectPtr result(object);
   // Born old: its first stores need no barrier, like those into a young object.
   if (type.flags.non_moving && size <= kLargeObjectThreshold) RememberForStores(result);
+  if (type.flags.unsendable) NoteUnsendable(result);
   return result;
 }
 

@@ -154,6 +154,15 @@ bool Mutator::IsInShared(ObjectPtr object) const {
          space.info(space.BlockOf(object.address())).space == Space::kShared;
 }
 
+// Lists an instance of an unsendable type, new or newly so.
+void Mutator::NoteUnsendable(ObjectPtr object) {
+  RegionState& region = region_->state();
+  platform::MutexLock lock(region.allocation_mutex);
+  const bool young = TagOf(object.address()) == young_tag_;
+  (young ? region.own->young_unsendable : region.own->unsendable).push_back(object.address());
+  ++region.unsendable_count;
+}
+
 Status Mutator::ChangeType(ObjectPtr object, const Type& type) {
   const Type& old_type = TypeOf(object);
   if (IsInShared(object)) {
@@ -178,6 +187,7 @@ Status Mutator::ChangeType(ObjectPtr object, const Type& type) {
   while (!half.compare_exchange_weak(
       old_half, (old_half & ~kIdMask) | (static_cast<uint32_t>(type.header_word) & kIdMask))) {
   }
+  if (type.flags.unsendable && !old_type.flags.unsendable) NoteUnsendable(object);
   return Status::Ok();
 }
 

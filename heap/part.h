@@ -42,6 +42,9 @@ struct Part {
   RememberedSet remembered;
   std::vector<Finalizer> young_finalizers;  ///< of objects that were young when last looked at
   std::vector<Finalizer> finalizers;
+  /// Instances of types declared unsendable, in the same way.
+  std::vector<uintptr_t> young_unsendable;
+  std::vector<uintptr_t> unsendable;
   WeakEntries young_weak_entries;  ///< likewise
   WeakEntries weak_entries;
 };

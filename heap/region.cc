@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "atoll/handles.h"
 #include "atoll/heap.h"
@@ -89,6 +90,7 @@ Status Region::Adopt(Region& source) {
       to.adopted.splice(to.adopted.end(), from.adopted);
       to.spare_young.Splice(*to.heap.space, from.spare_young);
       if (!from.pins.empty()) to.pins.merge(from.pins);
+      to.unsendable_count += std::exchange(from.unsendable_count, 0);
       // Relaxed: see RegionState.
       if (from.had_finalizers.load(std::memory_order_relaxed)) {
         from.had_finalizers.store(false, std::memory_order_relaxed);

@@ -169,6 +169,8 @@ void RegionState::FreeEverything() {
     FreeList(part.young_large);
     FreeList(part.large);
     part.remembered.Clear();
+    part.young_unsendable.clear();
+    part.unsendable.clear();
     part.young_weak_entries.clear();
     part.weak_entries.clear();
     if (&part != own.get()) heap.space->ReturnPartId(part.raw_id);
@@ -180,6 +182,7 @@ void RegionState::FreeEverything() {
   had_finalizers.store(false, std::memory_order_relaxed);  // nobody uses the region
   had_affine_finalizers = false;
   had_several_mutators = mutators.size() > 1;
+  unsendable_count = 0;
   eden_blocks = survivor_bytes = young_large_bytes = 0;
   old_used_bytes.store(0, std::memory_order_relaxed);  // as in TakeBlocks
   // What was learnt of these objects says nothing of the next.
@@ -261,7 +264,7 @@ size_t RegionState::BlocksOverLimit() const {
 
 bool RegionState::HasAttachments() {
   // Relaxed: the caller's own.
-  if (!pins.empty() || !guarded.empty() || persistents->any_used() ||
+  if (!pins.empty() || !guarded.empty() || unsendable_count != 0 || persistents->any_used() ||
       external_bytes.load(std::memory_order_relaxed) != 0) {
     return true;
   }

@@ -92,7 +92,8 @@ struct RegionState {
 
   bool AnyNoCollectScope() const;
   /// Whether something is known of the region's objects that a copy of them would lose: pins,
-  /// Persistents, finalizers and guarded objects, entries of weak tables, external bytes.
+  /// Persistents, finalizers and guarded objects, entries of weak tables, external bytes, and
+  /// that they are unsendable.
   /// Mutators that add any are stopped, or the caller's own.
   bool HasAttachments();
   template <typename Fn>
@@ -133,6 +134,10 @@ struct RegionState {
   std::shared_ptr<PersistentTable> persistents;
   std::map<uintptr_t, uint32_t> pins;  // object -> count
   std::deque<Word> guarded;            // dead objects of guardian finalizers, kept alive as roots
+
+  // Instances of unsendable types that were alive when the region was last collected, or are newer.
+  // Under allocation_mutex.
+  size_t unsendable_count = 0;
 
   // Whether finalizers were added to what the region owns now, and thread-affine ones among them.
   // Relaxed: whoever looks for the finalizers of an object has been handed the object after they

@@ -167,8 +167,9 @@ Result<const Type*> TypeTable::Register(const TypeInfo& info) {
   type.flags = info.flags;
   type.has_long_bitmap = details.bitmap.size() > 1 || details.element_bitmap.size() > 1;
   type.has_moved_hook = info.moved != nullptr;
-  type.inline_size = type.has_elements() || info.flags.non_moving ? 0 : info.fixed_size;
-  type.inline_length_end = type.has_elements() && !info.flags.non_moving ? kInlineLengthEnd : 0;
+  const bool is_slow = info.flags.non_moving || info.flags.unsendable;
+  type.inline_size = type.has_elements() || is_slow ? 0 : info.fixed_size;
+  type.inline_length_end = type.has_elements() && !is_slow ? kInlineLengthEnd : 0;
   details_.push_back(std::move(details));
   type.details = &details_.back();
   ++count_;

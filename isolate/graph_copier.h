@@ -19,6 +19,8 @@ struct CopyOptions {
   FunctionRef<bool()> is_cancelled = NeverCancelled;
   /// Objects of types declared unsendable are copied too: what is parked stays in its isolate.
   bool may_copy_unsendable = false;
+  /// Pack: what takes more objects is too large.
+  size_t max_objects = SIZE_MAX;
 };
 
 /// Copies graphs of one heap: everything that roots reach through strong references.

@@ -168,6 +168,7 @@ void IsolateState::HandleMessages() {
     HandleControl();
   }
   for (int i = 0; i < kMessagesPerTurn; ++i) {
+    if (ATOLL_UNLIKELY((flags & kExiting) != 0)) return;
     if (ATOLL_UNLIKELY(IsKilled())) {
       reason = ExitReason::kKilled;
       Set(kExiting);

@@ -89,6 +89,82 @@ void DeliverRegion(IsolateState& isolate, Envelope* envelope) {
 
 }  // namespace
 
+SendStatus Explanation::Say(SendStatus status, StatusCode code, const std::string& words) const {
+  if (why != nullptr) {
+    *why = {code, "a message of group \"" + std::string(group.options.name) +
+                      "\" was not sent: " + words};
+  }
+  return status;
+}
+
+SendStatus Explanation::Closed(const MessagingState& messaging, const SendPort& port) const {
+  if (port.key == 0) {
+    return Say(SendStatus::kClosed, StatusCode::kInvalidArgument,
+               "the SendPort is empty; open a ReceivePort and take its send_port()");
+  }
+  if (port.group != messaging.id) {
+    return Say(SendStatus::kRefused, StatusCode::kInvalidArgument,
+               "its port is of group " + std::to_string(port.group) + ", and the sender of group " +
+                   std::to_string(messaging.id) +
+                   "; ports reach isolates of their own group alone");
+  }
+  return Say(SendStatus::kClosed, StatusCode::kFailedPrecondition,
+             "its port is closed, or the port's isolate has ended");
+}
+
+SendStatus Explanation::NoMemory() const {
+  return Say(SendStatus::kRefused, StatusCode::kResourceExhausted,
+             "no memory for it; drop objects, or raise the heap's limit");
+}
+
+SendStatus CountMessage(PortEntry& entry, Message& message, const Explanation& explanation) {
+  // Relaxed, all: see PortEntry.
+  const uint32_t max_messages = entry.max_messages.load(std::memory_order_relaxed);
+  const size_t max_bytes = entry.max_bytes.load(std::memory_order_relaxed);
+  message.is_counted = 0;
+  if (ATOLL_LIKELY(max_messages == 0 && max_bytes == 0)) return SendStatus::kDelivered;
+  if (max_bytes != 0 && message.bytes > max_bytes) {
+    return explanation.Say(SendStatus::kOverQuota, StatusCode::kResourceExhausted,
+                           "it takes " + std::to_string(message.bytes) +
+                               " bytes, and its port takes " + std::to_string(max_bytes) +
+                               " in all; send less at a time, or open the port with more");
+  }
+  const auto bytes = static_cast<int64_t>(message.bytes);
+  const int32_t messages_before = entry.waiting_messages.fetch_add(1, std::memory_order_relaxed);
+  const int64_t bytes_before = entry.waiting_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  const bool too_many = max_messages != 0 && messages_before >= static_cast<int64_t>(max_messages);
+  const bool too_much = max_bytes != 0 && bytes_before + bytes > static_cast<int64_t>(max_bytes);
+  if (ATOLL_LIKELY(!too_many && !too_much)) {
+    message.is_counted = 1;
+    return SendStatus::kDelivered;
+  }
+  entry.waiting_messages.fetch_sub(1, std::memory_order_relaxed);
+  entry.waiting_bytes.fetch_sub(bytes, std::memory_order_relaxed);
+  return explanation.Say(SendStatus::kFull, StatusCode::kResourceExhausted,
+                         "its port is full: " + std::to_string(messages_before) + " messages of " +
+                             std::to_string(bytes_before) +
+                             " bytes wait there; send it again when some were handled");
+}
+
+SendStatus PostMessage(MessagingState& messaging, PortEntry& entry, Message* message,
+                       const Explanation& explanation) {
+  // Relaxed: see PortEntry.
+  IsolateRecord* owner = entry.owner.load(std::memory_order_relaxed);
+  switch (owner->inbox.Push(message)) {
+    case Inbox::Pushed::kOwned:
+      messaging.group.scheduler.Ready(owner);
+      return SendStatus::kDelivered;
+    case Inbox::Pushed::kQueued:
+      messaging.group.scheduler.NoteSend();
+      return SendStatus::kDelivered;
+    case Inbox::Pushed::kClosed:
+      break;
+  }
+  const SendPort port{message->port_index, messaging.id, message->port_key};
+  message->kind->discard(messaging.group, message);
+  return explanation.Closed(messaging, port);
+}
+
 const EnvelopeKind kSmallMessage{DeliverSmall, DiscardSmall, VisitSmall, false};
 const EnvelopeKind kImageMessage{DeliverImage, DiscardImage, VisitImage, false};
 const EnvelopeKind kRegionMessage{DeliverRegion, DiscardRegion, nullptr, false};

@@ -3,6 +3,7 @@
 #define ATOLL_MESSAGING_MESSAGE_H_
 
 #include <cstdint>
+#include <string>
 
 #include "isolate/image.h"
 #include "isolate/inbox.h"
@@ -28,6 +29,26 @@ struct Message : Envelope {
   ~Message() {}
 };
 static_assert(sizeof(Message) <= 128);
+
+struct MessagingState;
+
+/// Explains refused messages: to whoever sends one, and only if he asks.
+struct Explanation {
+  GroupState& group;
+  Status* why;
+
+  SendStatus Say(SendStatus status, StatusCode code, const std::string& words) const;
+  /// No open port of the group was found.
+  SendStatus Closed(const MessagingState& messaging, const SendPort& port) const;
+  SendStatus NoMemory() const;
+};
+
+/// Counts a message of `bytes` at its port, if that is bounded. Anything but kDelivered: not
+/// counted.
+SendStatus CountMessage(PortEntry& entry, Message& message, const Explanation& explanation);
+/// Puts a message, which was counted, into its port's inbox; frees it if it is not taken.
+SendStatus PostMessage(MessagingState& messaging, PortEntry& entry, Message* message,
+                       const Explanation& explanation);
 
 extern const EnvelopeKind kSmallMessage;
 extern const EnvelopeKind kImageMessage;

@@ -26,62 +26,6 @@ const char* ToString(SendStatus status) {
 
 namespace {
 
-struct Explanation {
-  GroupState& group;
-  Status* why;
-
-  ATOLL_COLD SendStatus Say(SendStatus status, StatusCode code, const std::string& words) const {
-    if (why != nullptr)
-      *why = {code, "a message of group \"" + std::string(group.options.name) +
-                        "\" was not sent: " + words};
-    return status;
-  }
-  ATOLL_COLD SendStatus Closed(const MessagingState& messaging, const SendPort& port) const {
-    if (port.key == 0) {
-      return Say(SendStatus::kClosed, StatusCode::kInvalidArgument,
-                 "the SendPort is empty; open a ReceivePort and take its send_port()");
-    }
-    if (port.group != messaging.id) {
-      return Say(SendStatus::kRefused, StatusCode::kInvalidArgument,
-                 "its port is of group " + std::to_string(port.group) +
-                     ", and the sender of group " + std::to_string(messaging.id) +
-                     "; ports reach isolates of their own group alone");
-    }
-    return Say(SendStatus::kClosed, StatusCode::kFailedPrecondition,
-               "its port is closed, or the port's isolate has ended");
-  }
-  ATOLL_COLD SendStatus NoMemory() const {
-    return Say(SendStatus::kRefused, StatusCode::kResourceExhausted,
-               "no memory for it; drop objects, or raise the heap's limit");
-  }
-};
-
-// Counts the message at its port, if that is bounded.
-SendStatus Count(PortEntry& entry, Message& message, const Explanation& explanation) {
-  // Relaxed, all: see PortEntry.
-  const uint32_t max_messages = entry.max_messages.load(std::memory_order_relaxed);
-  const size_t max_bytes = entry.max_bytes.load(std::memory_order_relaxed);
-  message.is_counted = 0;
-  if (ATOLL_LIKELY(max_messages == 0 && max_bytes == 0)) return SendStatus::kDelivered;
-  if (max_bytes != 0 && message.bytes > max_bytes) {
-    return explanation.Say(SendStatus::kOverQuota, StatusCode::kResourceExhausted,
-                           "it takes " + std::to_string(message.bytes) +
-                               " bytes, and its port takes " + std::to_string(max_bytes) +
-                               " in all; send less at a time, or open the port with more");
-  }
-  const auto bytes = static_cast<int64_t>(message.bytes);
-  const int32_t messages_before = entry.waiting_messages.fetch_add(1, std::memory_order_relaxed);
-  const int64_t bytes_before = entry.waiting_bytes.fetch_add(bytes, std::memory_order_relaxed);
-  message.is_counted = 1;
-  const bool too_many = max_messages != 0 && messages_before >= static_cast<int64_t>(max_messages);
-  const bool too_much = max_bytes != 0 && bytes_before + bytes > static_cast<int64_t>(max_bytes);
-  if (ATOLL_LIKELY(!too_many && !too_much)) return SendStatus::kDelivered;
-  return explanation.Say(SendStatus::kFull, StatusCode::kResourceExhausted,
-                         "its port is full: " + std::to_string(messages_before) + " messages of " +
-                             std::to_string(bytes_before) +
-                             " bytes wait there; send it again when some were handled");
-}
-
 // Packs what is more than one object; see Pack.
 ATOLL_COLD SendStatus PackGraph(IsolateState& sender, Ref root, Message& message,
                                 const Explanation& explanation) {
@@ -138,28 +82,6 @@ ATOLL_ALWAYS_INLINE SendStatus Pack(IsolateState& sender, Ref root, Message& mes
   return SendStatus::kDelivered;
 }
 
-// Puts a packed message into its port's inbox; frees it if it is not taken.
-SendStatus Post(MessagingState& messaging, PortEntry& entry, Message* message, const SendPort& port,
-                const Explanation& explanation) {
-  SendStatus status = Count(entry, *message, explanation);
-  if (ATOLL_LIKELY(status == SendStatus::kDelivered)) {
-    // Relaxed: see PortEntry.
-    IsolateRecord* owner = entry.owner.load(std::memory_order_relaxed);
-    switch (owner->inbox.Push(message)) {
-      case Inbox::Pushed::kOwned:
-        messaging.group.scheduler.Ready(owner);
-        return status;
-      case Inbox::Pushed::kQueued:
-        messaging.group.scheduler.NoteSend();
-        return status;
-      case Inbox::Pushed::kClosed:
-        status = explanation.Closed(messaging, port);
-    }
-  }
-  message->kind->discard(messaging.group, message);
-  return status;
-}
-
 }  // namespace
 
 SendStatus Send(Isolate& sender, const SendPort& port, Ref root, Status* why) {
@@ -179,7 +101,12 @@ SendStatus Send(Isolate& sender, const SendPort& port, Ref root, Status* why) {
     messaging.FreeMessage(message);
     return packed;
   }
-  return Post(messaging, *entry, message, port, explanation);
+  const SendStatus counted = CountMessage(*entry, *message, explanation);
+  if (ATOLL_UNLIKELY(counted != SendStatus::kDelivered)) {
+    message->kind->discard(group, message);
+    return counted;
+  }
+  return PostMessage(messaging, *entry, message, explanation);
 }
 
 SendStatus SendImmediate(IsolateGroup& group, const SendPort& port, Ref word, Status* why) {
@@ -202,7 +129,12 @@ SendStatus SendImmediate(IsolateGroup& group, const SendPort& port, Ref word, St
   message->bytes = 0;
   message->small = SmallImage{};
   message->small.root = word.word;
-  return Post(messaging, *entry, message, port, explanation);
+  const SendStatus counted = CountMessage(*entry, *message, explanation);
+  if (counted != SendStatus::kDelivered) {
+    messaging.FreeMessage(message);
+    return counted;
+  }
+  return PostMessage(messaging, *entry, message, explanation);
 }
 
 }  // namespace Atoll

@@ -25,6 +25,21 @@ struct Atoll::Fields<bench::Msg> : Atoll::References<ATOLL_FIELD(bench::Msg, ref
 
 namespace bench {
 
+/// A sign that something has ended, for the thread outside.
+class Done {
+ public:
+  void Set() { semaphore_.release(); }
+  void Wait() { semaphore_.acquire(); }
+
+ private:
+  std::binary_semaphore semaphore_{0};
+};
+
+[[noreturn]] inline void GiveUp(const char* why) {
+  std::fprintf(stderr, "atoll: %s\n", why);
+  std::exit(1);
+}
+
 /// A group with the types that the workloads send.
 class IsolateWorld {
  public:

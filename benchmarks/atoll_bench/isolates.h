@@ -18,9 +18,13 @@ struct IsolateOptions {
   int workers = 0;
 };
 
-/// Runs one of the workloads of isolates and messages; false: it is none of them.
-bool RunIsolateWorkload(const std::string& workload, const IsolateOptions& options,
-                        const Report& report);
+/// Each runs one of its workloads; false: it is none of them.
+/// Messages between isolates that stay: ping_pong, ring, send_throughput-P.
+bool RunMessages(const std::string& workload, const IsolateOptions& options, const Report& report);
+/// Isolates that come and go: spawn, idle, skynet, churn-N.
+bool RunLifecycle(const std::string& workload, const IsolateOptions& options, const Report& report);
+/// Trees passed on: transfer_tree, transfer_tree-exit, transfer_tree-adopt.
+bool RunTransfers(const std::string& workload, const IsolateOptions& options, const Report& report);
 
 }  // namespace bench
 

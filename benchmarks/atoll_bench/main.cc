@@ -17,10 +17,31 @@
 
 namespace {
 
-constexpr const char* kWorkloads[] = {
-    "alloc-1",   "alloc-2",    "binary_trees-1", "binary_trees-2", "binary_trees-2m", "gcbench-1",
-    "gcbench-2", "gcbench-2m", "lru_latency",    "lru_latency-by", "safepoint",       "ping_pong",
-    "ring"};
+constexpr const char* kWorkloads[] = {"alloc-1",
+                                      "alloc-2",
+                                      "binary_trees-1",
+                                      "binary_trees-2",
+                                      "binary_trees-2m",
+                                      "gcbench-1",
+                                      "gcbench-2",
+                                      "gcbench-2m",
+                                      "lru_latency",
+                                      "lru_latency-by",
+                                      "safepoint",
+                                      "ping_pong",
+                                      "ring",
+                                      "send_throughput-1",
+                                      "send_throughput-8",
+                                      "spawn",
+                                      "idle",
+                                      "skynet",
+                                      "churn-1",
+                                      "churn-2",
+                                      "churn-4",
+                                      "churn-8",
+                                      "transfer_tree",
+                                      "transfer_tree-exit",
+                                      "transfer_tree-adopt"};
 
 bool IsKnown(const std::string& workload) {
   for (const char* known : kWorkloads) {
@@ -34,7 +55,11 @@ double MiB(double kib) { return kib / 1024; }
 void RunHere(bench::Selection& selection, const bench::SafepointLatencyOptions& safepoint,
              const bench::IsolateOptions& isolates) {
   const bench::Report report{"atoll", selection.workload};
-  if (bench::RunIsolateWorkload(selection.workload, isolates, report)) return;
+  if (bench::RunMessages(selection.workload, isolates, report) ||
+      bench::RunLifecycle(selection.workload, isolates, report) ||
+      bench::RunTransfers(selection.workload, isolates, report)) {
+    return;
+  }
   const uint64_t began = bench::NowNanos();
   double bystander_seconds = 0;
   {
@@ -81,6 +106,10 @@ int main(int argc, char** argv) {
   app.add_option("--rounds", isolates.rounds, "ping_pong: round trips")->capture_default_str();
   app.add_option("--hops", isolates.hops, "ring: messages passed on")->capture_default_str();
   app.add_option("--units", isolates.units, "ring: isolates")->capture_default_str();
+  app.add_option("--messages", isolates.messages, "send_throughput: messages in all")
+      ->capture_default_str();
+  app.add_option("--spawns", isolates.spawns, "spawn: isolates")->capture_default_str();
+  app.add_option("--idle", isolates.idle, "idle: isolates")->capture_default_str();
   app.add_option("--isolate-workers", isolates.workers,
                  "Threads that run isolates at the same time; 0: one per processor");
   app.add_option("--workers", world.heap.workers, "Threads of one collection; 0: one per processor")

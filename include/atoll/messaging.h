@@ -55,6 +55,11 @@ class ReceivePort {
                                   const PortOptions& options = {});
   /// Messages that wait are freed when their turn comes.
   void Close();
+  /// Leaves the port open until its isolate ends.
+  SendPort Release() {
+    group_ = nullptr;
+    return port_;
+  }
   const SendPort& send_port() const { return port_; }
 
  private:
@@ -101,9 +106,13 @@ class [[nodiscard]] ExitTicket {
 
  private:
   friend struct ExitOffer;
-  friend Result<ExitTicket> PrepareExit(Isolate&, const SendPort&, Ref, SendStatus*);
   explicit ExitTicket(struct ExitOffer* offer) : offer_(offer) {}
   struct ExitOffer* offer_;
+};
+
+struct ExitOptions {
+  /// Hands over even a message that would be cheaper to copy.
+  bool always_adopt = false;
 };
 
 /// Offers all that the isolate owns as a message to `port`, which the receiver adopts, O(1):
@@ -117,7 +126,7 @@ class [[nodiscard]] ExitTicket {
 /// calling thread's isolate; several mutators; an unsendable object is reached (type, reason,
 /// path); the port is closed or full (`status` says which).
 Result<ExitTicket> PrepareExit(Isolate& isolate, const SendPort& port, Ref message,
-                               SendStatus* status = nullptr);
+                               SendStatus* status = nullptr, const ExitOptions& options = {});
 
 }  // namespace Atoll
 

@@ -223,6 +223,7 @@ class Mutator final : public MutatorThread {
   ObjectPtr AllocateArraySlow(const Type& type, size_t length, CollectMode mode);
   ObjectPtr AllocateBytes(const Type& type, size_t size, size_t length, CollectMode mode);
   uintptr_t AllocateRawSlow(size_t bytes);
+  void NoteUnsendable(ObjectPtr object);
   bool BeginSlowAllocation(const char* call, CollectMode* mode);
   void RefuseMemory(size_t size, const std::string& what, CollectMode mode);
   uintptr_t TakeBytes(size_t size, CollectMode mode);

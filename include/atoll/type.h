@@ -87,7 +87,7 @@ struct alignas(64) Type {
   bool has_moved_hook;
   const TypeDetails* details;  ///< what is not needed while tracing: name, long bitmaps, callbacks
   /// What the inline allocation takes: fixed_size, or 0 where it must leave the object to the slow
-  /// path (elements; non-moving types).
+  /// path (elements; non-moving and unsendable types).
   uint32_t inline_size;
   uint32_t inline_length_end;  ///< the inline allocation takes arrays shorter than this
 

@@ -1,8 +1,7 @@
-#include "benchmarks/atoll_bench/isolates.h"
-
 #include <vector>
 
 #include "benchmarks/atoll_bench/isolate_world.h"
+#include "benchmarks/atoll_bench/isolates.h"
 
 namespace bench {
 namespace {
@@ -10,16 +9,6 @@ namespace {
 using Atoll::Isolate;
 using Atoll::Ref;
 using Atoll::SendPort;
-
-/// A sign that something has ended, for the thread outside.
-class Done {
- public:
-  void Set() { semaphore_.release(); }
-  void Wait() { semaphore_.acquire(); }
-
- private:
-  std::binary_semaphore semaphore_{0};
-};
 
 // ---- ping_pong: two isolates, each answering with a fresh message
 
@@ -132,14 +121,66 @@ void RunRing(const IsolateOptions& options, const Report& report) {
   world.group().Shutdown();
 }
 
+// ---- send_throughput: producers send to one consumer as fast as they can
+
+struct Throughput {
+  IsolateWorld& world;
+  int64_t producers;
+  int64_t each;
+  Done done{};
+  Atoll::ReceivePort port{};
+  int64_t received = 0;
+  int64_t sum = 0;
+  uint64_t began = 0;
+  uint64_t ended = 0;
+
+  static void Take(Isolate&, Ref message, void* data) {
+    auto& self = *static_cast<Throughput*>(data);
+    self.sum += IsolateWorld::AsMsg(message)->payload;
+    if (++self.received < self.producers * self.each) return;
+    self.ended = NowNanos();
+    self.done.Set();
+  }
+  static void Produce(Isolate& isolate, void* data) {
+    auto& self = *static_cast<Throughput*>(data);
+    const SendPort port = self.port.send_port();
+    for (int64_t i = 0; i < self.each; ++i) {
+      self.world.SendMsg(isolate, port, 0, i);
+      isolate.Poll();
+    }
+  }
+  static void Start(Isolate& isolate, void* data) {
+    auto& self = *static_cast<Throughput*>(data);
+    self.port = OrExit(Atoll::ReceivePort::Open(isolate, Take, data));
+    self.began = NowNanos();
+    for (int64_t i = 0; i < self.producers; ++i) self.world.Spawn(Produce, &self);
+  }
+};
+
+void RunThroughput(const IsolateOptions& options, int64_t producers, const Report& report) {
+  IsolateWorld world(options.workers);
+  Throughput run{.world = world, .producers = producers, .each = options.messages / producers};
+  world.Spawn(Throughput::Start, &run);
+  run.done.Wait();
+  if (run.sum != producers * (run.each * (run.each - 1) / 2)) GiveUp("a message was lost");
+  report.Figure(
+      "rate." + std::to_string(producers),
+      static_cast<double>(run.received) * 1e3 / static_cast<double>(run.ended - run.began),
+      "Mmsg/s");
+  world.group().Shutdown();
+}
+
 }  // namespace
 
-bool RunIsolateWorkload(const std::string& workload, const IsolateOptions& options,
-                        const Report& report) {
+bool RunMessages(const std::string& workload, const IsolateOptions& options, const Report& report) {
   if (workload == "ping_pong") {
     RunPingPong(options, report);
   } else if (workload == "ring") {
     RunRing(options, report);
+  } else if (workload == "send_throughput-1") {
+    RunThroughput(options, 1, report);
+  } else if (workload == "send_throughput-8") {
+    RunThroughput(options, 8, report);
   } else {
     return false;
   }

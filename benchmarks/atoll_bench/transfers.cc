@@ -1,0 +1,131 @@
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "benchmarks/atoll_bench/isolate_world.h"
+#include "benchmarks/atoll_bench/isolates.h"
+
+namespace bench {
+namespace {
+
+using Atoll::Isolate;
+using Atoll::Ref;
+
+enum class Way { kSend, kExit, kAdopt };
+
+// A worker isolate builds a tree, passes it on and ends; again and again.
+struct Transfer {
+  IsolateWorld& world;
+  Way way;
+  int64_t nodes;
+  int repetitions;
+  Done done{};
+  Atoll::ReceivePort port{};
+  int left = 0;
+  uint64_t built = 0;      // the worker's clock before it sends
+  uint64_t committed = 0;  // after Commit
+  uint64_t dequeued = 0;
+  std::vector<double> latency{};
+  std::vector<double> commit{};
+  std::vector<double> walk{};
+
+  static AtollNode* Build(const Transfer& self, Isolate& isolate, int64_t n) {
+    if (n == 0) return nullptr;
+    Atoll::Mutator& mutator = isolate.mutator();
+    Atoll::StackScope scope(mutator);
+    const int64_t half = (n - 1) / 2;
+    Atoll::StackLocal<AtollNode> left(mutator, Build(self, isolate, half));
+    Atoll::StackLocal<AtollNode> right(mutator, Build(self, isolate, n - 1 - half));
+    AtollNode* node = Atoll::New<AtollNode>(mutator, self.world.node_type());
+    if (node == nullptr) OrExit(mutator.last_error());
+    node->left.Init(mutator, node, left.get());
+    node->right.Init(mutator, node, right.get());
+    node->value = 1;
+    return node;
+  }
+  static int64_t Count(const AtollNode* node) {
+    return node == nullptr ? 0 : node->value + Count(node->left.get()) + Count(node->right.get());
+  }
+  static void Work(Isolate& isolate, void* data) {
+    auto& self = *static_cast<Transfer*>(data);
+    const Ref tree{reinterpret_cast<Atoll::Word>(Build(self, isolate, self.nodes))};
+    self.built = NowNanos();
+    if (self.way == Way::kSend) {
+      IsolateWorld::SendRef(isolate, self.port.send_port(), tree);
+      return;
+    }
+    Atoll::ExitTicket ticket = OrExit(Atoll::PrepareExit(
+        isolate, self.port.send_port(), tree, nullptr, {.always_adopt = self.way == Way::kAdopt}));
+    OrExit(ticket.Commit());
+    self.committed = NowNanos();
+  }
+  static void Receive(Isolate& isolate, Ref message, void* data) {
+    auto& self = *static_cast<Transfer*>(data);
+    auto* tree = reinterpret_cast<const AtollNode*>(message.word);
+    const int64_t first = tree->value + (tree->left ? tree->left->value : 0);
+    const uint64_t now = NowNanos();
+    if (first < 1 || Count(tree) != self.nodes) GiveUp("a wrong tree");
+    if (self.left <= self.repetitions) {
+      self.latency.push_back(static_cast<double>(now - self.built));
+      self.commit.push_back(static_cast<double>(self.committed - self.built));
+      self.walk.push_back(static_cast<double>(NowNanos() - now));
+    }
+    if (--self.left == 0) {
+      self.done.Set();
+    } else {
+      // What was adopted is garbage now, and goes before the next comes.
+      if (self.nodes >= 1'000'000) {
+        OrExit(isolate.mutator().Collect(Atoll::Mutator::Collection::kMajor));
+      }
+      self.world.Spawn(Work, &self);
+    }
+  }
+  static void Start(Isolate& isolate, void* data) {
+    auto& self = *static_cast<Transfer*>(data);
+    self.port = OrExit(Atoll::ReceivePort::Open(isolate, Receive, data));
+    self.left = self.repetitions + 2;
+    self.world.Spawn(Work, &self);
+  }
+  static double Median(std::vector<double> values) {
+    std::sort(values.begin(), values.end());
+    return values[values.size() / 2];
+  }
+};
+
+void RunTransfer(const IsolateOptions& options, Way way, int64_t nodes, const Report& report) {
+  IsolateWorld world(options.workers);
+  Transfer run{
+      .world = world, .way = way, .nodes = nodes, .repetitions = nodes >= 10'000'000 ? 10 : 100};
+  world.Spawn(Transfer::Start, &run);
+  run.done.Wait();
+  const std::string suffix = "." + std::to_string(nodes);
+  const std::string prefix = way == Way::kSend ? "" : "exit_";
+  report.Figure(prefix + "latency_p50" + suffix, Transfer::Median(run.latency) / 1e3, "us");
+  if (way != Way::kSend) {
+    report.Figure("exit_commit_p50" + suffix, Transfer::Median(run.commit), "ns");
+  }
+  report.Figure(prefix + "walk_p50" + suffix, Transfer::Median(run.walk) / 1e3, "us");
+  world.group().Shutdown();
+}
+
+}  // namespace
+
+bool RunTransfers(const std::string& workload, const IsolateOptions& options,
+                  const Report& report) {
+  Way way;
+  if (workload == "transfer_tree") {
+    way = Way::kSend;
+  } else if (workload == "transfer_tree-exit") {
+    way = Way::kExit;
+  } else if (workload == "transfer_tree-adopt") {
+    way = Way::kAdopt;
+  } else {
+    return false;
+  }
+  for (const int64_t nodes : {100, 10'000, 1'000'000, 10'000'000}) {
+    RunTransfer(options, way, nodes, report);
+  }
+  return true;
+}
+
+}  // namespace bench

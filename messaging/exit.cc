@@ -1,0 +1,176 @@
+#include <new>
+#include <string>
+#include <utility>
+
+#include "heap/heap_state.h"
+#include "heap/mutator_record.h"
+#include "heap/region_state.h"
+#include "isolate/unsendable_walk.h"
+#include "messaging/messaging_state.h"
+
+namespace Atoll {
+namespace {
+
+// What is copied instead: a region's worth of garbage is not dragged along by so little.
+constexpr size_t kTinyObjects = 32;
+constexpr size_t kTinyBytes = 4096;
+
+// Changes whenever the region's mutator allocates or collects.
+struct AllocationMark {
+  uintptr_t top = 0;
+  size_t blocks = 0;
+  uint64_t collections = 0;
+
+  static AllocationMark Of(const Mutator& mutator) {
+    const RegionState& region = mutator.region().state();
+    return {mutator.record().top(), region.blocks.load(std::memory_order_relaxed),  // own
+            region.collection_epoch};
+  }
+  friend bool operator==(const AllocationMark&, const AllocationMark&) = default;
+};
+
+// Packs a message that is better copied than handed over with all that lies about it.
+bool TryPackTiny(IsolateState& isolate, Ref root, Message* message) {
+  Image image;
+  auto packing = isolate.group_state().CopierOfThread().Pack(
+      isolate.mutator(), std::span<const Ref>(&root, 1), kTinyBytes, &message->small, &image,
+      {.max_objects = kTinyObjects});
+  // An object that cannot be copied may well be handed over.
+  if (!packing.ok() || packing.value() == GraphCopier::Packing::kTooLarge) return false;
+  if (packing.value() == GraphCopier::Packing::kSmall) {
+    message->kind = &kSmallMessage;
+  } else {
+    message->kind = &kImageMessage;
+    new (&message->image) Image(std::move(image));
+  }
+  return true;
+}
+
+}  // namespace
+
+struct ExitOffer final : HandOver {
+  ExitOffer() : HandOver{Pass} {}
+
+  static ExitTicket Ticket(ExitOffer* offer) { return ExitTicket(offer); }
+  // After the isolate's end.
+  static void Pass(HandOver& hand_over, Residence* residence);
+
+  IsolateState* isolate = nullptr;
+  Message* message = nullptr;
+  AllocationMark mark;
+  bool is_committed = false;
+};
+
+void ExitOffer::Pass(HandOver& hand_over, Residence* residence) {
+  auto& offer = static_cast<ExitOffer&>(hand_over);
+  Message* message = offer.message;
+  MessagingState& messaging = MessagingState::Of(WorkerThread::Current()->group);
+  if (message->kind == &kRegionMessage) {
+    message->residence = residence;
+  } else {
+    WorkerThread::Current()->GiveResidence(residence, /*is_empty=*/false);
+  }
+  PostMessage(messaging, *messaging.ports.At(message->port_index), message,
+              {messaging.group, nullptr});
+  delete &offer;
+}
+
+ExitTicket::~ExitTicket() {
+  if (offer_ == nullptr) return;
+  offer_->isolate->residence->carried = Ref{};
+  MessagingState& messaging = MessagingState::Of(offer_->isolate->group_state());
+  if (offer_->message->kind == &kRegionMessage) {
+    messaging.Uncount(*offer_->message);
+    messaging.FreeMessage(offer_->message);
+  } else {
+    offer_->message->kind->discard(messaging.group, offer_->message);
+  }
+  delete offer_;
+}
+
+Status ExitTicket::Commit() {
+  const auto refuse = [](const char* why) {
+    return Status(StatusCode::kFailedPrecondition,
+                  std::string("an ExitTicket was not committed: ") + why);
+  };
+  if (offer_ == nullptr) return refuse("it was committed before, or moved from");
+  IsolateState& isolate = *offer_->isolate;
+  if (Isolate::Current() != &isolate) return refuse("this thread does not run its isolate");
+  if (offer_->mark != AllocationMark::Of(isolate.mutator())) {
+    return refuse(
+        "the isolate has allocated or collected since PrepareExit, so what was validated is not "
+        "what would be sent; prepare again");
+  }
+  isolate.hand_over = std::exchange(offer_, nullptr);
+  isolate.reason = ExitReason::kHandedOver;
+  isolate.Set(IsolateState::kExiting);
+  return Status::Ok();
+}
+
+Result<ExitTicket> PrepareExit(Isolate& isolate, const SendPort& port, Ref root, SendStatus* status,
+                               const ExitOptions& options) {
+  SendStatus ignored;
+  if (status == nullptr) status = &ignored;
+  *status = SendStatus::kRefused;
+  const auto refuse = [](StatusCode code, const std::string& words) {
+    return Status(code, "sendAndExit was refused: " + words);
+  };
+  if (Isolate::Current() != &isolate) {
+    return refuse(StatusCode::kFailedPrecondition,
+                  "this thread does not run the isolate; call it in one of the isolate's turns");
+  }
+  auto& state = static_cast<IsolateState&>(isolate);
+  const std::string name = std::string("isolate \"") + isolate.name() + "\"";
+  if (state.hand_over != nullptr || state.Is(IsolateState::kExiting)) {
+    return refuse(StatusCode::kFailedPrecondition, name + " is exiting already");
+  }
+  RegionState& region = isolate.mutator().region().state();
+  if (region.mutators.size() != 1) {
+    return refuse(StatusCode::kFailedPrecondition,
+                  name + " has " + std::to_string(region.mutators.size()) +
+                      " mutators attached, which would go on using what is handed over; detach all "
+                      "but the isolate's own");
+  }
+  MessagingState& messaging = MessagingState::Of(state.group_state());
+  Status why;
+  const Explanation explanation{state.group_state(), &why};
+  PortEntry* entry = port.group == messaging.id ? messaging.Find(port) : nullptr;
+  if (entry == nullptr) {
+    *status = explanation.Closed(messaging, port);
+    return why;
+  }
+  Message* message = messaging.NewMessage();
+  auto* offer = message == nullptr ? nullptr : new (std::nothrow) ExitOffer;
+  if (offer == nullptr) {
+    *status = explanation.NoMemory();
+    if (message != nullptr) messaging.FreeMessage(message);
+    return why;
+  }
+  message->port_key = port.key;
+  message->port_index = port.index;
+  message->is_counted = 0;
+  offer->isolate = &state;
+  offer->message = message;
+  message->kind = &kRegionMessage;
+  // From here on the ticket's end frees what there is.
+  ExitTicket ticket = ExitOffer::Ticket(offer);
+
+  if (!options.always_adopt && TryPackTiny(state, root, message)) {
+    message->bytes = kTinyBytes;
+  } else {
+    if (region.unsendable_count != 0) {
+      if (Status sendable = CheckSendable(isolate.mutator(), root); !sendable.ok()) {
+        return sendable;
+      }
+    }
+    // Relaxed: own.
+    message->bytes = region.blocks.load(std::memory_order_relaxed) * kBlockSize;
+    state.residence->carried = root;
+  }
+  *status = CountMessage(*entry, *message, explanation);
+  if (*status != SendStatus::kDelivered) return why;
+  offer->mark = AllocationMark::Of(isolate.mutator());
+  return ticket;
+}
+
+}  // namespace Atoll
