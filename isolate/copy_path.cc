@@ -53,7 +53,8 @@ class Search {
       const Type& type = source_.TypeOf(ObjectPtr(object));
       ForEachSlotOf(heap_, object, [&](Slot slot) {
         const uintptr_t offset = slot.address() - object;
-        if (IsFollowed(type, object, offset)) Reach(slot.Load().word, Step{object, offset}, goal);
+        if (!IsFollowed(type, object, offset)) return;
+        Reach(slot.LoadAcquire().word, Step{object, offset}, goal);  // as GraphCopy does
       });
       if (++looked_at % kObjectsPerPoll == 0) source_.Poll();
     }

@@ -216,9 +216,12 @@ class GraphCopy final : private SlotVisitor {
   }
 
   // Bytes [first, end) of an object: as slots, which other mutators of the region may store into.
+  // Acquire: what they publish by a release store is copied next.
   ATOLL_ALWAYS_INLINE static void CopyWords(uintptr_t from, uintptr_t to, size_t first,
                                             size_t end) {
-    for (size_t i = first; i < end; i += sizeof(Word)) At(to + i) = Slot(from + i).Load().word;
+    for (size_t i = first; i < end; i += sizeof(Word)) {
+      At(to + i) = Slot(from + i).LoadAcquire().word;
+    }
   }
   ATOLL_COLD bool CopyLong(uintptr_t from, uintptr_t to, size_t size, const Type& type) {
     for (size_t at = kHeaderSize; at < size;) {
