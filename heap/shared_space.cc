@@ -29,6 +29,19 @@ void SharedSpace::TakeOverLarge(BlockIndex head) {
   block_count_.fetch_add(info.run_blocks, std::memory_order_relaxed);  // see block_count
 }
 
+void SharedSpace::TakeOverBlocks(BlockList& blocks) {
+  platform::MutexLock lock(mutex_);
+  while (!blocks.empty()) {
+    const BlockIndex block = blocks.Pop(space_);
+    BlockInfo& info = space_.info(block);
+    info.space = Space::kShared;
+    info.age = 0;
+    space_.set_tag(block, tag::kShared);
+    block_count_.fetch_add(1, std::memory_order_relaxed);  // see block_count
+    FileLocked(block);
+  }
+}
+
 uintptr_t SharedSpace::AllocateLarge(size_t size) {
   const size_t run = (size + kBlockSize - 1) / kBlockSize;
   bool zeroed = false;

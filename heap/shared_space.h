@@ -45,6 +45,10 @@ class SharedSpace {
   /// tagged from here on. A lock; O(1): tails keep the tags they have, which nobody reads.
   void TakeOverLarge(BlockIndex head);
 
+  /// Takes over blocks of copies, their objects marked, from the list and the count of a region. A
+  /// lock; O(blocks).
+  void TakeOverBlocks(BlockList& blocks);
+
   /// The space as collections and the verifier see it, all mutators being stopped: the allocators
   /// are retired, so every block is in a list. Threads outside the heap that begin or end an
   /// allocator wait as long as this stands.

@@ -1,7 +1,5 @@
 #include "isolate/control.h"
 
-#include <utility>
-
 #include "isolate/group_state.h"
 
 namespace Atoll {
@@ -12,11 +10,14 @@ struct ControlEnvelope : Envelope {
   ExitListener done;
 };
 
-void CallDone(ControlEnvelope* control, ExitReason reason) {
-  if (control->done.fn != nullptr) {
-    control->done.fn(control->done.data, {control->isolate, reason, Status()});
-  }
+void Call(ControlEnvelope* control, const ExitInfo& info) {
+  if (control->done.fn != nullptr) control->done.fn(control->done.data, info);
   delete control;
+}
+// The isolate had ended before it could be told.
+void CallGone(GroupState&, Envelope* envelope) {
+  auto* control = static_cast<ControlEnvelope*>(envelope);
+  Call(control, {control->isolate, ExitReason::kGone, Status()});
 }
 
 // The isolate's record may have become another's since the envelope was sent.
@@ -24,19 +25,23 @@ bool IsFor(const IsolateState& isolate, const ControlEnvelope* control) {
   return isolate.id() == control->isolate;
 }
 
+void DeliverListener(IsolateState& isolate, Envelope* envelope) {
+  if (!IsFor(isolate, static_cast<ControlEnvelope*>(envelope))) {
+    return CallGone(isolate.group_state(), envelope);
+  }
+  envelope->next = isolate.listeners;
+  isolate.listeners = envelope;
+}
 void DeliverKill(IsolateState& isolate, Envelope* envelope) {
-  auto* control = static_cast<ControlEnvelope*>(envelope);
-  if (!IsFor(isolate, control)) return CallDone(control, ExitReason::kGone);
-  isolate.reason = ExitReason::kKilled;
-  isolate.Set(IsolateState::kExiting);
-  // Discarded with all that waits, once the isolate has ended: then it is done.
-  envelope->next = std::exchange(isolate.pending, nullptr);
-  isolate.AddPending(envelope);
+  if (IsFor(isolate, static_cast<ControlEnvelope*>(envelope)) &&
+      !isolate.Is(IsolateState::kExiting)) {
+    isolate.reason = ExitReason::kKilled;
+    isolate.Set(IsolateState::kExiting);
+  }
+  DeliverListener(isolate, envelope);
 }
-void DiscardKill(GroupState&, Envelope* envelope) {
-  CallDone(static_cast<ControlEnvelope*>(envelope), ExitReason::kKilled);
-}
-constexpr EnvelopeKind kKill{DeliverKill, DiscardKill, nullptr, true};
+constexpr EnvelopeKind kKill{DeliverKill, CallGone, nullptr, true};
+constexpr EnvelopeKind kListen{DeliverListener, CallGone, nullptr, true};
 
 void DiscardPause(GroupState&, Envelope* envelope) {
   delete static_cast<ControlEnvelope*>(envelope);
@@ -55,16 +60,30 @@ constexpr EnvelopeKind kResume{DeliverResume, DiscardPause, nullptr, true};
 }  // namespace
 
 void PostKill(GroupState& group, IsolateId isolate, ExitListener done) {
-  auto* control = new ControlEnvelope{{&kKill, nullptr}, isolate, done};
-  IsolateRecord* record = group.RecordOf(isolate);
-  if (record == nullptr) return CallDone(control, ExitReason::kGone);
-  // For its polls. Never from a newer isolate of the record back to an older. Relaxed: see
-  // IsolateRecord.
-  uint64_t known = record->kill.load(std::memory_order_relaxed);
-  while (known < isolate.generation && !record->kill.compare_exchange_weak(
-                                           known, isolate.generation, std::memory_order_relaxed)) {
+  if (IsolateRecord* record = group.RecordOf(isolate)) {
+    // For its polls. Never from a newer isolate of the record back to an older. Relaxed: see
+    // IsolateRecord.
+    uint64_t known = record->kill.load(std::memory_order_relaxed);
+    while (
+        known < isolate.generation &&
+        !record->kill.compare_exchange_weak(known, isolate.generation, std::memory_order_relaxed)) {
+    }
   }
-  if (!group.Post(isolate, control)) CallDone(control, ExitReason::kGone);
+  auto* control = new ControlEnvelope{{&kKill, nullptr}, isolate, done};
+  if (!group.Post(isolate, control)) CallGone(group, control);
+}
+
+void PostListener(GroupState& group, IsolateId isolate, ExitListener listener) {
+  auto* control = new ControlEnvelope{{&kListen, nullptr}, isolate, listener};
+  if (!group.Post(isolate, control)) CallGone(group, control);
+}
+
+void CallListeners(Envelope* listeners, const ExitInfo& info) {
+  while (listeners != nullptr) {
+    Envelope* next = listeners->next;
+    Call(static_cast<ControlEnvelope*>(listeners), info);
+    listeners = next;
+  }
 }
 
 bool PostPause(GroupState& group, IsolateId isolate, bool pause) {

@@ -6,8 +6,13 @@
 
 namespace Atoll {
 
+struct Envelope;
+
 /// See IsolateGroup.
 void PostKill(GroupState& group, IsolateId isolate, ExitListener done);
+void PostListener(GroupState& group, IsolateId isolate, ExitListener listener);
+/// Calls all that listen to an isolate that has ended.
+void CallListeners(Envelope* listeners, const ExitInfo& info);
 bool PostPause(GroupState& group, IsolateId isolate, bool pause);
 
 }  // namespace Atoll

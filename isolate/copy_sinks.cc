@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "heap/heap_state.h"
+#include "heap/share_copies.h"
 
 namespace Atoll {
 
@@ -75,6 +76,11 @@ void RegionSink::Commit() {
   region_.young_large_bytes += region_.filling_large.bytes();
   region_.own->young.Splice(space, region_.filling_young);
   region_.own->young_large.Splice(space, region_.filling_large);
+}
+
+void RegionSink::Share(FunctionRef<void()> poll) {
+  CloseBlock();
+  ShareCopies(region_, poll);
 }
 
 void RegionSink::Abandon() {

@@ -32,6 +32,7 @@ enum class CopyFailure : uint8_t {
   kCancelled,    ///< the caller's predicate said so
   kUnsendable,   ///< an object of a type declared unsendable
   kNonMoving,    ///< an object of a non-moving type
+  kWeak,         ///< a weak reference or an ephemeron, and the copy is to be shared
   kFinalizer,    ///< an object with a finalizer
   kForeignSlot,  ///< a trace callback visited a slot outside its object
 };
@@ -145,6 +146,8 @@ class RegionSink {
 
   /// All that was copied is the region's from now on.
   void Commit();
+  /// All that was copied is the group's from now on, instead. See ShareCopies.
+  void Share(FunctionRef<void()> poll);
   /// Nothing was copied: the blocks go back.
   void Abandon();
 

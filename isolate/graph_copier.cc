@@ -27,6 +27,9 @@ const char* ReasonFor(CopyFailure failure) {
     case CopyFailure::kNonMoving:
       return "its type is non-moving, and whoever relies on its address does not know of a copy; "
              "copy what it holds into an object of another type";
+    case CopyFailure::kWeak:
+      return "weak references and ephemerons change, and what is shared never does; freeze a table "
+             "without them";
     case CopyFailure::kFinalizer:
       return "it has a finalizer, which would run once more for the copy; send what another "
              "isolate can make one from";
@@ -188,7 +191,11 @@ Status GraphCopier::CopyInto(Mutator& source, Ref root, Mutator& destination, Re
   });
   Status status;
   if (ATOLL_LIKELY(failure == CopyFailure::kNone)) {
-    sink.Commit();
+    if (options.for_shared) {
+      sink.Share([&source] { source.Poll(); });
+    } else {
+      sink.Commit();
+    }
     *copied = Ref{word};
   } else {
     sink.Abandon();

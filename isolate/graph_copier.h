@@ -19,6 +19,9 @@ struct CopyOptions {
   FunctionRef<bool()> is_cancelled = NeverCancelled;
   /// Objects of types declared unsendable are copied too: what is parked stays in its isolate.
   bool may_copy_unsendable = false;
+  /// CopyInto: the copies are shared objects at once, not the destination's. Weak references and
+  /// ephemerons are refused: shared objects have none.
+  bool for_shared = false;
   /// Pack: what takes more objects is too large.
   size_t max_objects = SIZE_MAX;
 };

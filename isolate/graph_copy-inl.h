@@ -197,6 +197,11 @@ class GraphCopy final : private SlotVisitor {
     }
     if (ATOLL_UNLIKELY(watching_keys_)) WakeEphemerons(object);
     if (type.is_leaf()) return true;
+    if (ATOLL_UNLIKELY(options_.for_shared &&
+                       (type.layout == Layout::kWeakRef || type.layout == Layout::kEphemeron))) {
+      Fail(CopyFailure::kWeak, object);
+      return false;
+    }
     if (ATOLL_UNLIKELY(type.layout == Layout::kCustom)) {
       if (push(object) && push(at | kCustom)) return true;
     } else if (ATOLL_LIKELY(push(at))) {

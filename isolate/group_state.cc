@@ -46,13 +46,27 @@ uint64_t GroupState::NewGeneration() {
 }
 
 Result<IsolateId> GroupState::Spawn(const SpawnOptions& spawn, Envelope* first) {
+  if (spawn.entry == nullptr && first == nullptr) {
+    return Status(StatusCode::kInvalidArgument, std::string("isolate \"") + spawn.name +
+                                                    "\" of group \"" + options.name +
+                                                    "\" cannot be spawned: it has no entry; set "
+                                                    "SpawnOptions::entry");
+  }
+  auto made = Make(spawn, first, nullptr);
+  if (!made.ok()) return made.status();
+  IsolateRecord& record = *made.value();
+  // Relaxed: this thread's.
+  const IsolateId id{record.index, record.generation.load(std::memory_order_relaxed)};
+  scheduler.Ready(&record);
+  return id;
+}
+
+Result<IsolateRecord*> GroupState::Make(const SpawnOptions& spawn, Envelope* first,
+                                        EnteredThread* home) {
   const auto refuse = [&](StatusCode code, const char* why) {
     return Status(code, std::string("isolate \"") + spawn.name + "\" of group \"" + options.name +
                             "\" cannot be spawned: " + why);
   };
-  if (spawn.entry == nullptr && first == nullptr) {
-    return refuse(StatusCode::kInvalidArgument, "it has no entry; set SpawnOptions::entry");
-  }
   isolate_count.fetch_add(1);
   if (closing.load()) {
     NoteEnd();
@@ -66,14 +80,13 @@ Result<IsolateId> GroupState::Spawn(const SpawnOptions& spawn, Envelope* first) 
                   "no memory for its record, or 2^24 isolates; let some end");
   }
   IsolateRecord& record = *isolates.At(index);
-  const IsolateId id{index, NewGeneration()};
   record.index = index;
+  record.home = home;
   // Relaxed: published by opening the inbox.
-  record.generation.store(id.generation, std::memory_order_relaxed);
+  record.generation.store(NewGeneration(), std::memory_order_relaxed);
   auto* isolate = new (record.storage) IsolateState(*this, record, spawn);
   record.inbox.Open(first == nullptr ? &isolate->start : first);
-  scheduler.Ready(&record);
-  return id;
+  return &record;
 }
 
 IsolateRecord* GroupState::RecordOf(IsolateId id) const {

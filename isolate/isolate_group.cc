@@ -120,6 +120,10 @@ void IsolateGroup::Kill(IsolateId isolate, ExitListener done) { PostKill(*state_
 bool IsolateGroup::Pause(IsolateId isolate) { return PostPause(*state_, isolate, true); }
 bool IsolateGroup::Resume(IsolateId isolate) { return PostPause(*state_, isolate, false); }
 
+void IsolateGroup::AddExitListener(IsolateId isolate, ExitListener listener) {
+  PostListener(*state_, isolate, listener);
+}
+
 void IsolateGroup::WaitUntilEmpty() {
   platform::MutexLock lock(state_->empty_mutex);
   while (state_->isolate_count.load() != 0) state_->empty.Wait(state_->empty_mutex);

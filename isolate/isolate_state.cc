@@ -6,6 +6,7 @@
 
 #include "heap/heap_state.h"
 #include "heap/region_state.h"
+#include "isolate/control.h"
 #include "isolate/group_state.h"
 #include "isolate/turn.h"
 
@@ -54,7 +55,7 @@ class HeapRefFinder final : public RootVisitor {
 
 void DeliverStart(IsolateState& isolate, Envelope*) {
   isolate.in_hand = nullptr;
-  isolate.entry(isolate, isolate.entry_data);
+  if (isolate.entry != nullptr) isolate.entry(isolate, isolate.entry_data);
 }
 void DiscardStart(GroupState&, Envelope*) {}
 
@@ -163,25 +164,26 @@ void IsolateState::FailWith(Status status) {
   Set(kExiting);
 }
 
-void IsolateState::HandleMessages() {
+int IsolateState::HandleMessages() {
   if (ATOLL_UNLIKELY((flags & (kInitialized | kPaused | kExiting)) != kInitialized)) {
     HandleControl();
   }
   for (int i = 0; i < kMessagesPerTurn; ++i) {
-    if (ATOLL_UNLIKELY((flags & kExiting) != 0)) return;
+    if (ATOLL_UNLIKELY((flags & kExiting) != 0)) return i;
     if (ATOLL_UNLIKELY(IsKilled())) {
       reason = ExitReason::kKilled;
       Set(kExiting);
     }
-    if (ATOLL_UNLIKELY((flags & (kPaused | kExiting)) != 0)) return;
+    if (ATOLL_UNLIKELY((flags & (kPaused | kExiting)) != 0)) return i;
     if (pending == nullptr) {
       AddPending(record.inbox.Take());
-      if (pending == nullptr) return;
+      if (pending == nullptr) return i;
     }
     Envelope* envelope = TakePending();
     in_hand = envelope;
     envelope->kind->deliver(*this, envelope);
   }
+  return kMessagesPerTurn;
 }
 
 // What comes before messages: initialization, and while it is paused, what may end that.
@@ -221,6 +223,7 @@ void IsolateState::End(WorkerThread& thread) {
 
   ExitInfo info{id(), reason, error == nullptr ? Status() : std::move(*error)};
   const ExitListener listener = on_exit;
+  Envelope* const listening = listeners;
   void* const data = data_;
   HandOver* const taker = hand_over;
   Residence* const place = residence;
@@ -242,6 +245,7 @@ void IsolateState::End(WorkerThread& thread) {
   group.isolates.Give(index, &thread.records);
   group.client->CleanupIsolate(info.isolate, data);
   if (listener.fn != nullptr) listener.fn(listener.data, info);
+  CallListeners(listening, info);
   for (Envelope* list : {waiting, inbox}) {
     while (list != nullptr) {
       Envelope* next = list->next;

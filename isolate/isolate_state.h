@@ -15,6 +15,7 @@
 
 namespace Atoll {
 
+struct EnteredThread;
 struct IsolateRecord;
 struct WorkerThread;
 
@@ -56,8 +57,8 @@ struct IsolateState final : Isolate {
   /// without.
   Status MoveIn(Residence& into);
   void EnterTurn();
-  /// Handles what has come in, up to the turn's bound.
-  void HandleMessages();
+  /// Handles what has come in, up to the turn's bound. Returns how many envelopes.
+  int HandleMessages();
   bool ShallEnd() const { return Is(kExiting) || (holds_ == 0 && pending == nullptr); }
   /// The isolate's end: native afterwards, `this` is gone and the residence is given away.
   void End(WorkerThread& thread);
@@ -83,6 +84,7 @@ struct IsolateState final : Isolate {
   Image parked;
   size_t limit_bytes;
   ExitListener on_exit;
+  Envelope* listeners = nullptr;  ///< further ones, see control.h
   std::unique_ptr<Status> error;
   HandOver* hand_over = nullptr;
   IsolateExtension* extension = nullptr;
@@ -110,6 +112,7 @@ struct alignas(64) IsolateRecord {
   // told by the envelope that comes with it.
   std::atomic<uint64_t> kill;
   IsolateRecord* queue_next;  // of the owner
+  EnteredThread* home;        // whose isolate it is; null: the workers'
   uint32_t index;
   alignas(IsolateState) std::byte storage[sizeof(IsolateState)];
 

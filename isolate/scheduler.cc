@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "isolate/entered_thread.h"
 #include "isolate/group_state.h"
 #include "isolate/turn.h"
 
@@ -191,6 +192,7 @@ bool Scheduler::AnyReady() const {
 }
 
 void Scheduler::Ready(IsolateRecord* record, bool lately) {
+  if (ATOLL_UNLIKELY(record->home != nullptr)) return record->home->Wake();
   WorkerThread* thread = WorkerThread::current;
   Worker* worker = thread == nullptr || &thread->group != &group_
                        ? nullptr

@@ -58,6 +58,9 @@ struct MessagingState final : GroupState::Extension {
     entry.waiting_messages.fetch_sub(1, std::memory_order_relaxed);
     entry.waiting_bytes.fetch_sub(static_cast<int64_t>(message.bytes), std::memory_order_relaxed);
   }
+  /// The port, which the calling isolate has just opened, tells its data, a PortData, when the
+  /// isolate ends.
+  void TellOfEnd(const SendPort& port) { ports.At(port.index)->owns_data = 1; }
   uint64_t NewKey();
   MessageCache* CacheOfThread();
 

@@ -13,6 +13,11 @@
 
 namespace Atoll {
 
+/// What must hear of the end of its port's isolate: that closes the port too, and calls no handler.
+struct PortData {
+  void (*isolate_ended)(PortData* data);
+};
+
 struct alignas(64) PortEntry {
   // 0: closed. Release when opened, acquire when looked up: the owner is known.
   std::atomic<uint64_t> key;
@@ -29,7 +34,8 @@ struct alignas(64) PortEntry {
   MessageHandler handler;
   void* data;
   uint32_t next;  // ports of the isolate
-  uint32_t previous;
+  uint32_t previous : 31;
+  uint32_t owns_data : 1;  // `data` is a PortData
 };
 static_assert(sizeof(PortEntry) == 64);
 

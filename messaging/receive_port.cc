@@ -15,7 +15,8 @@ void Remove(MessagingState& messaging, IsolateState& isolate, uint32_t index) {
   } else {
     isolate.extension_data = entry.next;
   }
-  if (entry.next != 0) messaging.ports.At(entry.next)->previous = entry.previous;
+  if (entry.next != 0) messaging.ports.At(entry.next)->previous = entry.previous & 0x7FFFFFFF;
+  entry.owns_data = 0;
   MessageCache* cache = messaging.CacheOfThread();
   messaging.ports.Give(index, cache == nullptr ? nullptr : &cache->ports);
 }
@@ -24,7 +25,11 @@ struct OpenPorts final : IsolateExtension {
   static void End(IsolateState& isolate) {
     MessagingState& messaging = MessagingState::Of(isolate.group_state());
     while (isolate.extension_data != 0) {
-      Remove(messaging, isolate, static_cast<uint32_t>(isolate.extension_data));
+      const auto index = static_cast<uint32_t>(isolate.extension_data);
+      const PortEntry& entry = *messaging.ports.At(index);
+      auto* data = entry.owns_data ? static_cast<PortData*>(entry.data) : nullptr;
+      Remove(messaging, isolate, index);
+      if (data != nullptr) data->isolate_ended(data);
     }
   }
   constexpr OpenPorts() : IsolateExtension{End} {}
@@ -48,7 +53,7 @@ Result<ReceivePort> ReceivePort::Open(Isolate& isolate, MessageHandler handler, 
   entry.data = data;
   entry.previous = 0;
   entry.next = static_cast<uint32_t>(state.extension_data);
-  if (entry.next != 0) messaging.ports.At(entry.next)->previous = index;
+  if (entry.next != 0) messaging.ports.At(entry.next)->previous = index & 0x7FFFFFFF;
   state.extension = &open_ports;
   state.extension_data = index;
   // Relaxed: published with the key.

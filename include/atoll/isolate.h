@@ -189,6 +189,10 @@ class IsolateGroup {
   bool Pause(IsolateId isolate);
   bool Resume(IsolateId isolate);
 
+  /// Calls the listener when the isolate has ended: with how, if it is alive still (and with the
+  /// error, if it failed), else with kGone, now or soon.
+  void AddExitListener(IsolateId isolate, ExitListener listener);
+
   /// Waits until the group has no isolate. Not from inside one.
   void WaitUntilEmpty();
   /// Refuses to spawn from now on, kills all isolates and waits until they are gone.
@@ -204,6 +208,38 @@ class IsolateGroup {
   explicit IsolateGroup(std::unique_ptr<GroupState> state);
   std::unique_ptr<GroupState> state_;
   bool is_created_ = true;
+};
+
+/// An isolate on a thread of the embedder's: in one turn from the beginning to the end, managed,
+/// but while it waits in Receive. It takes no worker. Made, used and destroyed on one thread, which
+/// is in no other isolate then.
+class EnteredIsolate {
+ public:
+  /// Makes an isolate and enters it. SpawnOptions::entry is not called, and may be null. Errors: as
+  /// for Spawn, and of GroupClient::InitializeIsolate; the thread is in an isolate already.
+  static Result<std::unique_ptr<EnteredIsolate>> Enter(IsolateGroup& group,
+                                                       const SpawnOptions& options);
+  /// Ends the isolate, and leaves it. No HandleScope is open.
+  ~EnteredIsolate();
+  EnteredIsolate(const EnteredIsolate&) = delete;
+  EnteredIsolate& operator=(const EnteredIsolate&) = delete;
+
+  Isolate& isolate() const;
+
+  enum class Received : uint8_t {
+    kHandled,   ///< at least one message was handled
+    kTimedOut,  ///< none came in time
+    kEnded,     ///< the isolate was killed, or called Exit or Fail: destroy it
+  };
+  static constexpr uint64_t kForever = UINT64_MAX;
+  /// Handles the messages that wait (a bounded number of them), or waits for one; native meanwhile,
+  /// so what is not in handles or roots may move.
+  Received Receive(uint64_t timeout_nanos = kForever);
+
+ private:
+  struct Inside;
+  explicit EnteredIsolate(std::unique_ptr<Inside> inside);
+  std::unique_ptr<Inside> inside_;
 };
 
 }  // namespace Atoll

@@ -67,6 +67,16 @@ class ReceivePort {
   SendPort port_;
 };
 
+/// Copies what `root` reaches into the Shared space, as deeply immutable, and returns the new root:
+/// sending that, or storing it anywhere, costs nothing from then on. The old objects stay as they
+/// are. In a turn of `isolate`, managed; may collect, and polls. The result is in no handle. A
+/// store into a shared object goes to the heap's violation handler.
+///
+/// Errors, which change nothing: an object that cannot be sent (see Send), a weak reference or an
+/// ephemeron (type, reason, path); no memory; the isolate was killed (kCancelled). O(objects
+/// copied).
+Result<Ref> Freeze(Isolate& isolate, Ref root);
+
 enum class SendStatus : uint8_t {
   kDelivered,  ///< it lies in the isolate's inbox, and is handled if the isolate and port stay
   kClosed,     ///< the port is closed, or its isolate has ended
@@ -127,6 +137,19 @@ struct ExitOptions {
 /// path); the port is closed or full (`status` says which).
 Result<ExitTicket> PrepareExit(Isolate& isolate, const SendPort& port, Ref message,
                                SendStatus* status = nullptr, const ExitOptions& options = {});
+
+/// Computes a result in an isolate of its own; an error is passed to whoever ran it.
+using ComputeFn = Result<Ref> (*)(Isolate& isolate, void* data);
+/// Gets a result, in a turn of the isolate that asked for it; it is in no handle.
+using ResultFn = void (*)(Isolate& isolate, const Result<Ref>& result, void* data);
+
+/// Spawns an isolate that computes something and delivers it by sendAndExit. `done` is called once,
+/// unless the caller's isolate ends before: with the result, or with the error of `compute`, or of
+/// the isolate (killed, not initialized, ended without a result, result unsendable). In a turn of
+/// `isolate`, which it keeps alive until then. SpawnOptions::entry and data are not used. Errors:
+/// see Spawn.
+Status Run(Isolate& isolate, const SpawnOptions& options, ComputeFn compute, ResultFn done,
+           void* data);
 
 }  // namespace Atoll
 

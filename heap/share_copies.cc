@@ -1,0 +1,46 @@
+#include "heap/share_copies.h"
+
+#include "heap/heap_state.h"
+#include "heap/object_model.h"
+#include "heap/region_state.h"
+
+namespace Atoll {
+namespace {
+
+constexpr size_t kBlocksPerPoll = 32;
+
+// Shared blocks are parsed by mark bits.
+void MarkObjectsOf(const HeapState& heap, BlockIndex block) {
+  const AddressSpace& space = *heap.space;
+  uintptr_t at = space.AddressOf(block);
+  const uintptr_t end = at + space.info(block).top;
+  while (at < end) {
+    // Relaxed: nobody else has the objects yet.
+    const Word header_word = HeaderOf(at).load(std::memory_order_relaxed);
+    const size_t size = ObjectSize(heap.types.OfHeader(header_word), at);
+    MarkBornOld(space, at, size);
+    at += size;
+  }
+}
+
+}  // namespace
+
+void ShareCopies(RegionState& region, FunctionRef<void()> poll) {
+  HeapState& heap = region.heap;
+  const AddressSpace& space = *heap.space;
+  size_t marked = 0;
+  region.filling_young.ForEach(space, [&](BlockIndex block) {
+    MarkObjectsOf(heap, block);
+    if (++marked % kBlocksPerPoll == 0) poll();
+  });
+  platform::MutexLock lock(region.allocation_mutex);
+  // Relaxed: only this thread changes it now.
+  region.blocks.fetch_sub(region.filling_young.block_count() + region.filling_large.block_count(),
+                          std::memory_order_relaxed);
+  heap.shared.TakeOverBlocks(region.filling_young);
+  while (!region.filling_large.empty()) {
+    heap.shared.TakeOverLarge(region.filling_large.Pop(space));
+  }
+}
+
+}  // namespace Atoll

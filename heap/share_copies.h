@@ -1,0 +1,22 @@
+#ifndef ATOLL_HEAP_SHARE_COPIES_H_
+#define ATOLL_HEAP_SHARE_COPIES_H_
+
+#include "atoll/function_ref.h"
+#include "atoll/heap.h"
+
+namespace Atoll {
+
+/// Makes what is being copied into a region (its filling_young and filling_large) shared where it
+/// is. The copies are complete, refer to each other and to shared objects alone, and none is a weak
+/// reference or an ephemeron.
+///
+/// Managed state of the calling thread's mutator, which keeps alive what the copies refer to.
+/// `poll` is called now and then, and may let others stop the caller: no collection sees the copies
+/// yet. After its last call nothing polls: whoever needs the objects holds on to one of them then.
+///
+/// Cost: O(objects) to mark them, with polls; O(blocks) for the change itself.
+void ShareCopies(RegionState& region, FunctionRef<void()> poll);
+
+}  // namespace Atoll
+
+#endif  // ATOLL_HEAP_SHARE_COPIES_H_
