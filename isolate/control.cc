@@ -25,6 +25,7 @@ bool IsFor(const IsolateState& isolate, const ControlEnvelope* control) {
 }
 
 void DeliverKill(IsolateState& isolate, Envelope* envelope) {
+  isolate.in_hand = nullptr;
   auto* control = static_cast<ControlEnvelope*>(envelope);
   if (!IsFor(isolate, control)) return CallDone(control, ExitReason::kGone);
   isolate.reason = ExitReason::kKilled;
@@ -42,10 +43,12 @@ void DiscardPause(GroupState&, Envelope* envelope) {
   delete static_cast<ControlEnvelope*>(envelope);
 }
 void DeliverPause(IsolateState& isolate, Envelope* envelope) {
+  isolate.in_hand = nullptr;
   if (IsFor(isolate, static_cast<ControlEnvelope*>(envelope))) isolate.Set(IsolateState::kPaused);
   DiscardPause(isolate.group_state(), envelope);
 }
 void DeliverResume(IsolateState& isolate, Envelope* envelope) {
+  isolate.in_hand = nullptr;
   if (IsFor(isolate, static_cast<ControlEnvelope*>(envelope))) isolate.Unset(IsolateState::kPaused);
   DiscardPause(isolate.group_state(), envelope);
 }
