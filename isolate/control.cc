@@ -44,7 +44,10 @@ void DiscardPause(GroupState&, Envelope* envelope) {
 }
 void DeliverPause(IsolateState& isolate, Envelope* envelope) {
   isolate.in_hand = nullptr;
-  if (IsFor(isolate, static_cast<ControlEnvelope*>(envelope))) isolate.Set(IsolateState::kPaused);
+  if (IsFor(isolate, static_cast<ControlEnvelope*>(envelope))) {
+    isolate.Set(IsolateState::kPaused);
+    isolate.Unset(IsolateState::kSifted);
+  }
   DiscardPause(isolate.group_state(), envelope);
 }
 void DeliverResume(IsolateState& isolate, Envelope* envelope) {

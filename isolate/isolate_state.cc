@@ -154,7 +154,8 @@ void IsolateState::LeaveTurn() {
 }
 
 bool IsolateState::HasWork() const {
-  return (pending != nullptr && !Is(kPaused)) || record.inbox.has_envelopes();
+  // What ends a pause may be among those that wait.
+  return (pending != nullptr && !(Is(kPaused) && Is(kSifted))) || record.inbox.has_envelopes();
 }
 
 void IsolateState::FailWith(Status status) {
@@ -164,10 +165,10 @@ void IsolateState::FailWith(Status status) {
 }
 
 void IsolateState::HandleMessages() {
-  if (ATOLL_UNLIKELY((flags & (kInitialized | kPaused | kExiting)) != kInitialized)) {
-    HandleControl();
-  }
   for (int i = 0; i < kMessagesPerTurn; ++i) {
+    if (ATOLL_UNLIKELY((flags & (kInitialized | kPaused | kExiting)) != kInitialized)) {
+      HandleControl();
+    }
     if (ATOLL_UNLIKELY(IsKilled())) {
       reason = ExitReason::kKilled;
       Set(kExiting);
@@ -183,11 +184,8 @@ void IsolateState::HandleMessages() {
   }
 }
 
-// What comes before messages: initialization, and while it is paused, what may end that.
-void IsolateState::HandleControl() {
-  if (Is(kExiting)) return;
-  AddPending(record.inbox.Take());
-  Envelope* waiting = std::exchange(pending, nullptr);
+// Handles the control envelopes among these, and leaves the others to wait.
+void IsolateState::Sift(Envelope* waiting) {
   while (waiting != nullptr) {
     Envelope* next = waiting->next;
     waiting->next = nullptr;
@@ -198,6 +196,15 @@ void IsolateState::HandleControl() {
     }
     waiting = next;
   }
+}
+
+// What comes before messages: initialization, and while it is paused, what may end that.
+void IsolateState::HandleControl() {
+  if (Is(kExiting)) return;
+  // What has been looked through is left alone: a paused isolate is woken by each message.
+  if (!Is(kSifted)) Sift(std::exchange(pending, nullptr));
+  Sift(record.inbox.Take());
+  Set(kSifted);
   if (Is(kInitialized) || Is(kPaused) || Is(kExiting) || IsKilled()) return;
   // Sequentially consistent, see Inbox::Open.
   if (group_->closing.load()) {

@@ -36,6 +36,7 @@ struct IsolateState final : Isolate {
     kPaused = 2,
     kExiting = 4,  ///< ends after the function that runs
     kInRing = 8,   ///< in a worker's ring of residents
+    kSifted = 16,  ///< of one that is paused: no control envelope is among those that wait
   };
 
   IsolateState(GroupState& group, IsolateRecord& isolate_record, const SpawnOptions& options);
@@ -97,6 +98,7 @@ struct IsolateState final : Isolate {
 
   Status Initialize();
   void HandleControl();
+  void Sift(Envelope* waiting);
   Envelope* TakePending();
   void MoveOut();
 };
