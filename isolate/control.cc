@@ -64,13 +64,17 @@ void PostKill(GroupState& group, IsolateId isolate, ExitListener done) {
   auto* control = new ControlEnvelope{{&kKill, nullptr}, isolate, done};
   IsolateRecord* record = group.RecordOf(isolate);
   if (record == nullptr) return CallDone(control, ExitReason::kGone);
-  // For its polls. Never from a newer isolate of the record back to an older. Relaxed: see
-  // IsolateRecord.
-  uint64_t known = record->kill.load(std::memory_order_relaxed);
-  while (known < isolate.generation && !record->kill.compare_exchange_weak(
-                                           known, isolate.generation, std::memory_order_relaxed)) {
+  // Posted before its polls are told: else it could end, and refuse the envelope that ended it.
+  if (!group.Post(isolate, control)) return CallDone(control, ExitReason::kGone);
+  // For its polls. Never from a newer isolate of the record back to an older: generations do not
+  // grow in one record, but who finds a newer one's here, finds it in the record as well. Acquire
+  // and release: for that.
+  uint64_t known = record->kill.load(std::memory_order_acquire);
+  while (known != isolate.generation &&
+         record->generation.load(std::memory_order_relaxed) == isolate.generation &&
+         !record->kill.compare_exchange_weak(known, isolate.generation, std::memory_order_acq_rel,
+                                             std::memory_order_acquire)) {
   }
-  if (!group.Post(isolate, control)) CallDone(control, ExitReason::kGone);
 }
 
 bool PostPause(GroupState& group, IsolateId isolate, bool pause) {

@@ -108,8 +108,8 @@ struct alignas(64) IsolateRecord {
   Inbox inbox;
   // 0: no isolate. Relaxed: compared only; a reader that races is told so by the inbox.
   std::atomic<uint64_t> generation;
-  // The generation of the isolate that shall end. Relaxed: looked at by polls; who sees it late is
-  // told by the envelope that comes with it.
+  // The generation of the isolate that shall end. Polls look at it, relaxed: who sees it late is
+  // told by the envelope that comes with it. Written as PostKill says.
   std::atomic<uint64_t> kill;
   IsolateRecord* queue_next;  // of the owner
   uint32_t index;
