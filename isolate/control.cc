@@ -10,11 +10,13 @@ namespace {
 struct ControlEnvelope : Envelope {
   IsolateId isolate;
   ExitListener done;
+  const ExitInfo* how = nullptr;  // the isolate has ended, if it is known
 };
 
-void CallDone(ControlEnvelope* control, ExitReason reason) {
+void CallDone(ControlEnvelope* control) {
   if (control->done.fn != nullptr) {
-    control->done.fn(control->done.data, {control->isolate, reason, Status()});
+    const ExitInfo gone{control->isolate, ExitReason::kGone, Status()};
+    control->done.fn(control->done.data, control->how == nullptr ? gone : *control->how);
   }
   delete control;
 }
@@ -27,15 +29,14 @@ bool IsFor(const IsolateState& isolate, const ControlEnvelope* control) {
 void DeliverKill(IsolateState& isolate, Envelope* envelope) {
   isolate.in_hand = nullptr;
   auto* control = static_cast<ControlEnvelope*>(envelope);
-  if (!IsFor(isolate, control)) return CallDone(control, ExitReason::kGone);
-  isolate.reason = ExitReason::kKilled;
-  isolate.Set(IsolateState::kExiting);
+  if (!IsFor(isolate, control)) return isolate.RunOutside([&] { CallDone(control); });
+  isolate.EndBecause(ExitReason::kKilled);
   // Discarded with all that waits, once the isolate has ended: then it is done.
   envelope->next = std::exchange(isolate.pending, nullptr);
   isolate.AddPending(envelope);
 }
 void DiscardKill(GroupState&, Envelope* envelope) {
-  CallDone(static_cast<ControlEnvelope*>(envelope), ExitReason::kKilled);
+  CallDone(static_cast<ControlEnvelope*>(envelope));
 }
 constexpr EnvelopeKind kKill{DeliverKill, DiscardKill, nullptr, true};
 
@@ -60,12 +61,18 @@ constexpr EnvelopeKind kResume{DeliverResume, DiscardPause, nullptr, true};
 
 }  // namespace
 
+void NoteHowItEnded(Envelope* envelope, const ExitInfo& how) {
+  if (!envelope->kind->is_control) return;
+  auto* control = static_cast<ControlEnvelope*>(envelope);
+  if (control->isolate == how.isolate) control->how = &how;
+}
+
 void PostKill(GroupState& group, IsolateId isolate, ExitListener done) {
   auto* control = new ControlEnvelope{{&kKill, nullptr}, isolate, done};
   IsolateRecord* record = group.RecordOf(isolate);
-  if (record == nullptr) return CallDone(control, ExitReason::kGone);
+  if (record == nullptr) return CallDone(control);
   // Posted before its polls are told: else it could end, and refuse the envelope that ended it.
-  if (!group.Post(isolate, control)) return CallDone(control, ExitReason::kGone);
+  if (!group.Post(isolate, control)) return CallDone(control);
   // For its polls. Never from a newer isolate of the record back to an older: generations do not
   // grow in one record, but who finds a newer one's here, finds it in the record as well. Acquire
   // and release: for that.

@@ -70,8 +70,8 @@ Result<IsolateId> GroupState::Spawn(const SpawnOptions& spawn, Envelope* first) 
   record.index = index;
   // Relaxed: published by opening the inbox.
   record.generation.store(id.generation, std::memory_order_relaxed);
-  auto* isolate = new (record.storage) IsolateState(*this, record, spawn);
-  record.inbox.Open(first == nullptr ? &isolate->start : first);
+  new (record.storage) IsolateState(*this, record, spawn);
+  record.inbox.Open(first == nullptr ? &record.start : first);
   scheduler.Ready(&record);
   return id;
 }

@@ -6,6 +6,7 @@
 
 #include "heap/heap_state.h"
 #include "heap/region_state.h"
+#include "isolate/control.h"
 #include "isolate/group_state.h"
 #include "isolate/turn.h"
 
@@ -68,9 +69,10 @@ IsolateState::IsolateState(GroupState& group, IsolateRecord& isolate_record,
       record(isolate_record),
       limit_bytes(options.limit_bytes),
       on_exit(options.on_exit),
-      start{&kStartKind, nullptr},
       entry(options.entry),
-      entry_data(options.data) {}
+      entry_data(options.data) {
+  record.start = {&kStartKind, nullptr};
+}
 
 IsolateState::~IsolateState() {
   if (fields_ != nullptr)
@@ -158,10 +160,16 @@ bool IsolateState::HasWork() const {
   return (pending != nullptr && !(Is(kPaused) && Is(kSifted))) || record.inbox.has_envelopes();
 }
 
-void IsolateState::FailWith(Status status) {
-  reason = ExitReason::kFailed;
-  error = std::make_unique<Status>(std::move(status));
+void IsolateState::EndBecause(ExitReason why) {
+  if (Is(kExiting)) return;
+  reason = IsKilled() ? ExitReason::kKilled : why;
   Set(kExiting);
+}
+
+void IsolateState::FailWith(Status status) {
+  if (Is(kExiting)) return;
+  EndBecause(ExitReason::kFailed);
+  if (reason == ExitReason::kFailed) error = std::make_unique<Status>(std::move(status));
 }
 
 void IsolateState::HandleMessages() {
@@ -169,10 +177,7 @@ void IsolateState::HandleMessages() {
     if (ATOLL_UNLIKELY((flags & (kInitialized | kPaused | kExiting)) != kInitialized)) {
       HandleControl();
     }
-    if (ATOLL_UNLIKELY(IsKilled())) {
-      reason = ExitReason::kKilled;
-      Set(kExiting);
-    }
+    if (ATOLL_UNLIKELY(IsKilled())) EndBecause(ExitReason::kKilled);
     if (ATOLL_UNLIKELY((flags & (kPaused | kExiting)) != 0)) return;
     if (pending == nullptr) {
       AddPending(record.inbox.Take());
@@ -207,11 +212,7 @@ void IsolateState::HandleControl() {
   Set(kSifted);
   if (Is(kInitialized) || Is(kPaused) || Is(kExiting) || IsKilled()) return;
   // Sequentially consistent, see Inbox::Open.
-  if (group_->closing.load()) {
-    reason = ExitReason::kKilled;
-    Set(kExiting);
-    return;
-  }
+  if (group_->closing.load()) return EndBecause(ExitReason::kKilled);
   if (Status status = group_->client->InitializeIsolate(*this); !status.ok()) {
     FailWith(std::move(status));
     return;
@@ -225,7 +226,7 @@ void IsolateState::End(WorkerThread& thread) {
   if (extension != nullptr) extension->end(*this);
   LeaveTurn();
 
-  ExitInfo info{id(), reason, error == nullptr ? Status() : std::move(*error)};
+  const ExitInfo info{id(), reason, error == nullptr ? Status() : std::move(*error)};
   const ExitListener listener = on_exit;
   void* const data = data_;
   HandOver* const taker = hand_over;
@@ -245,16 +246,18 @@ void IsolateState::End(WorkerThread& thread) {
   } else {
     thread.GiveResidence(place, rewound);
   }
-  group.isolates.Give(index, &thread.records);
   group.client->CleanupIsolate(info.isolate, data);
   if (listener.fn != nullptr) listener.fn(listener.data, info);
   for (Envelope* list : {waiting, inbox}) {
     while (list != nullptr) {
       Envelope* next = list->next;
+      NoteHowItEnded(list, info);
       list->kind->discard(group, list);
       list = next;
     }
   }
+  // Last: the isolate's start may have been among those.
+  group.isolates.Give(index, &thread.records);
   group.NoteEnd();
 }
 

@@ -70,7 +70,19 @@ struct IsolateState final : Isolate {
   /// changed.
   bool TryPark(WorkerThread& thread);
 
+  /// Ends after the function that runs, unless that has been decided already: what came first says
+  /// why.
+  void EndBecause(ExitReason why);
   void FailWith(Status status);
+  /// Calls fn in no isolate, native, in the middle of a turn: for listeners.
+  template <typename Fn>
+  void RunOutside(Fn fn) {
+    NativeScope native(*mutator_);
+    current_ = nullptr;
+    MutatorThread::ClearCurrent();
+    fn();
+    current_ = this;
+  }
   /// Appends taken envelopes to those that wait.
   void AddPending(Envelope* first);
 
@@ -88,8 +100,6 @@ struct IsolateState final : Isolate {
   HandOver* hand_over = nullptr;
   IsolateExtension* extension = nullptr;
   uintptr_t extension_data = 0;
-  // The first envelope of an isolate that was spawned without a message.
-  Envelope start;
   void (*const entry)(Isolate& isolate, void* data);
   void* const entry_data;
 
@@ -112,6 +122,9 @@ struct alignas(64) IsolateRecord {
   // told by the envelope that comes with it. Written as PostKill says.
   std::atomic<uint64_t> kill;
   IsolateRecord* queue_next;  // of the owner
+  // The first envelope of an isolate that was spawned without a message. Here, since it may be
+  // discarded when the isolate has gone.
+  Envelope start;
   uint32_t index;
   alignas(IsolateState) std::byte storage[sizeof(IsolateState)];
 
