@@ -35,7 +35,7 @@ GroupState::~GroupState() {
 }
 
 uint64_t GroupState::NewGeneration() {
-  WorkerThread* thread = WorkerThread::Current();
+  WorkerThread* thread = WorkerThread::CurrentOf(*this);
   // Relaxed: see generations.
   if (thread == nullptr) return generations.fetch_add(1, std::memory_order_relaxed);
   if (thread->next_generation == thread->generations_end) {
@@ -58,7 +58,7 @@ Result<IsolateId> GroupState::Spawn(const SpawnOptions& spawn, Envelope* first) 
     NoteEnd();
     return refuse(StatusCode::kFailedPrecondition, "the group is shutting down");
   }
-  WorkerThread* thread = WorkerThread::Current();
+  WorkerThread* thread = WorkerThread::CurrentOf(*this);
   const uint32_t index = isolates.Take(thread == nullptr ? nullptr : &thread->records);
   if (index == 0) {
     NoteEnd();
