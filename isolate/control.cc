@@ -1,5 +1,7 @@
 #include "isolate/control.h"
 
+#include <utility>
+
 #include "isolate/group_state.h"
 
 namespace Atoll {
@@ -8,16 +10,15 @@ namespace {
 struct ControlEnvelope : Envelope {
   IsolateId isolate;
   ExitListener done;
+  const ExitInfo* how = nullptr;  // the isolate has ended, if it is known
 };
 
-void Call(ControlEnvelope* control, const ExitInfo& info) {
-  if (control->done.fn != nullptr) control->done.fn(control->done.data, info);
+void CallDone(ControlEnvelope* control) {
+  if (control->done.fn != nullptr) {
+    const ExitInfo gone{control->isolate, ExitReason::kGone, Status()};
+    control->done.fn(control->done.data, control->how == nullptr ? gone : *control->how);
+  }
   delete control;
-}
-// The isolate had ended before it could be told.
-void CallGone(GroupState&, Envelope* envelope) {
-  auto* control = static_cast<ControlEnvelope*>(envelope);
-  Call(control, {control->isolate, ExitReason::kGone, Status()});
 }
 
 // The isolate's record may have become another's since the envelope was sent.
@@ -25,32 +26,39 @@ bool IsFor(const IsolateState& isolate, const ControlEnvelope* control) {
   return isolate.id() == control->isolate;
 }
 
-void DeliverListener(IsolateState& isolate, Envelope* envelope) {
-  if (!IsFor(isolate, static_cast<ControlEnvelope*>(envelope))) {
-    return CallGone(isolate.group_state(), envelope);
-  }
-  envelope->next = isolate.listeners;
-  isolate.listeners = envelope;
-}
 void DeliverKill(IsolateState& isolate, Envelope* envelope) {
-  if (IsFor(isolate, static_cast<ControlEnvelope*>(envelope)) &&
-      !isolate.Is(IsolateState::kExiting)) {
-    isolate.reason = ExitReason::kKilled;
-    isolate.Set(IsolateState::kExiting);
-  }
-  DeliverListener(isolate, envelope);
+  isolate.in_hand = nullptr;
+  auto* control = static_cast<ControlEnvelope*>(envelope);
+  if (!IsFor(isolate, control)) return isolate.RunOutside([&] { CallDone(control); });
+  isolate.EndBecause(ExitReason::kKilled);
+  // Discarded with all that waits, once the isolate has ended: then it is done.
+  envelope->next = std::exchange(isolate.pending, nullptr);
+  isolate.AddPending(envelope);
 }
-constexpr EnvelopeKind kKill{DeliverKill, CallGone, nullptr, true};
-constexpr EnvelopeKind kListen{DeliverListener, CallGone, nullptr, true};
+void DeliverListener(IsolateState& isolate, Envelope* envelope) {
+  isolate.in_hand = nullptr;
+  auto* control = static_cast<ControlEnvelope*>(envelope);
+  if (!IsFor(isolate, control)) return isolate.RunOutside([&] { CallDone(control); });
+  // Discarded when the isolate has ended, as above.
+  envelope->next = std::exchange(isolate.listeners, envelope);
+}
+void Discard(GroupState&, Envelope* envelope) { CallDone(static_cast<ControlEnvelope*>(envelope)); }
+constexpr EnvelopeKind kKill{DeliverKill, Discard, nullptr, true};
+constexpr EnvelopeKind kListen{DeliverListener, Discard, nullptr, true};
 
 void DiscardPause(GroupState&, Envelope* envelope) {
   delete static_cast<ControlEnvelope*>(envelope);
 }
 void DeliverPause(IsolateState& isolate, Envelope* envelope) {
-  if (IsFor(isolate, static_cast<ControlEnvelope*>(envelope))) isolate.Set(IsolateState::kPaused);
+  isolate.in_hand = nullptr;
+  if (IsFor(isolate, static_cast<ControlEnvelope*>(envelope))) {
+    isolate.Set(IsolateState::kPaused);
+    isolate.Unset(IsolateState::kSifted);
+  }
   DiscardPause(isolate.group_state(), envelope);
 }
 void DeliverResume(IsolateState& isolate, Envelope* envelope) {
+  isolate.in_hand = nullptr;
   if (IsFor(isolate, static_cast<ControlEnvelope*>(envelope))) isolate.Unset(IsolateState::kPaused);
   DiscardPause(isolate.group_state(), envelope);
 }
@@ -59,31 +67,32 @@ constexpr EnvelopeKind kResume{DeliverResume, DiscardPause, nullptr, true};
 
 }  // namespace
 
+void NoteHowItEnded(Envelope* envelope, const ExitInfo& how) {
+  if (!envelope->kind->is_control) return;
+  auto* control = static_cast<ControlEnvelope*>(envelope);
+  if (control->isolate == how.isolate) control->how = &how;
+}
+
 void PostKill(GroupState& group, IsolateId isolate, ExitListener done) {
-  if (IsolateRecord* record = group.RecordOf(isolate)) {
-    // For its polls. Never from a newer isolate of the record back to an older. Relaxed: see
-    // IsolateRecord.
-    uint64_t known = record->kill.load(std::memory_order_relaxed);
-    while (
-        known < isolate.generation &&
-        !record->kill.compare_exchange_weak(known, isolate.generation, std::memory_order_relaxed)) {
-    }
-  }
   auto* control = new ControlEnvelope{{&kKill, nullptr}, isolate, done};
-  if (!group.Post(isolate, control)) CallGone(group, control);
+  IsolateRecord* record = group.RecordOf(isolate);
+  if (record == nullptr) return CallDone(control);
+  // Posted before its polls are told: else it could end, and refuse the envelope that ended it.
+  if (!group.Post(isolate, control)) return CallDone(control);
+  // For its polls. Never from a newer isolate of the record back to an older: generations do not
+  // grow in one record, but who finds a newer one's here, finds it in the record as well. Acquire
+  // and release: for that.
+  uint64_t known = record->kill.load(std::memory_order_acquire);
+  while (known != isolate.generation &&
+         record->generation.load(std::memory_order_relaxed) == isolate.generation &&
+         !record->kill.compare_exchange_weak(known, isolate.generation, std::memory_order_acq_rel,
+                                             std::memory_order_acquire)) {
+  }
 }
 
 void PostListener(GroupState& group, IsolateId isolate, ExitListener listener) {
   auto* control = new ControlEnvelope{{&kListen, nullptr}, isolate, listener};
-  if (!group.Post(isolate, control)) CallGone(group, control);
-}
-
-void CallListeners(Envelope* listeners, const ExitInfo& info) {
-  while (listeners != nullptr) {
-    Envelope* next = listeners->next;
-    Call(static_cast<ControlEnvelope*>(listeners), info);
-    listeners = next;
-  }
+  if (!group.Post(isolate, control)) CallDone(control);
 }
 
 bool PostPause(GroupState& group, IsolateId isolate, bool pause) {

@@ -3,6 +3,7 @@
 #define ATOLL_ISOLATE_CONTROL_H_
 
 #include "atoll/isolate.h"
+#include "isolate/inbox.h"
 
 namespace Atoll {
 
@@ -11,9 +12,11 @@ struct Envelope;
 /// See IsolateGroup.
 void PostKill(GroupState& group, IsolateId isolate, ExitListener done);
 void PostListener(GroupState& group, IsolateId isolate, ExitListener listener);
-/// Calls all that listen to an isolate that has ended.
-void CallListeners(Envelope* listeners, const ExitInfo& info);
 bool PostPause(GroupState& group, IsolateId isolate, bool pause);
+
+/// Before an envelope is discarded since its isolate has ended: if it asked for that, its listener
+/// will be told how. `how` stays until it is discarded.
+void NoteHowItEnded(Envelope* envelope, const ExitInfo& how);
 
 }  // namespace Atoll
 

@@ -35,7 +35,7 @@ GroupState::~GroupState() {
 }
 
 uint64_t GroupState::NewGeneration() {
-  WorkerThread* thread = WorkerThread::Current();
+  WorkerThread* thread = WorkerThread::CurrentOf(*this);
   // Relaxed: see generations.
   if (thread == nullptr) return generations.fetch_add(1, std::memory_order_relaxed);
   if (thread->next_generation == thread->generations_end) {
@@ -72,7 +72,7 @@ Result<IsolateRecord*> GroupState::Make(const SpawnOptions& spawn, Envelope* fir
     NoteEnd();
     return refuse(StatusCode::kFailedPrecondition, "the group is shutting down");
   }
-  WorkerThread* thread = WorkerThread::Current();
+  WorkerThread* thread = WorkerThread::CurrentOf(*this);
   const uint32_t index = isolates.Take(thread == nullptr ? nullptr : &thread->records);
   if (index == 0) {
     NoteEnd();
@@ -84,8 +84,8 @@ Result<IsolateRecord*> GroupState::Make(const SpawnOptions& spawn, Envelope* fir
   record.home = home;
   // Relaxed: published by opening the inbox.
   record.generation.store(NewGeneration(), std::memory_order_relaxed);
-  auto* isolate = new (record.storage) IsolateState(*this, record, spawn);
-  record.inbox.Open(first == nullptr ? &isolate->start : first);
+  new (record.storage) IsolateState(*this, record, spawn);
+  record.inbox.Open(first == nullptr ? &record.start : first);
   return &record;
 }
 

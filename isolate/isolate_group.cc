@@ -57,7 +57,7 @@ bool Isolate::IsKilled() const {
          record.generation.load(std::memory_order_relaxed);
 }
 
-void Isolate::Exit() { StateOf(*this).Set(IsolateState::kExiting); }
+void Isolate::Exit() { StateOf(*this).EndBecause(ExitReason::kReturned); }
 void Isolate::Fail(Status error) { StateOf(*this).FailWith(std::move(error)); }
 
 Status Isolate::SetField(size_t index, Ref value) {

@@ -69,9 +69,10 @@ IsolateState::IsolateState(GroupState& group, IsolateRecord& isolate_record,
       record(isolate_record),
       limit_bytes(options.limit_bytes),
       on_exit(options.on_exit),
-      start{&kStartKind, nullptr},
       entry(options.entry),
-      entry_data(options.data) {}
+      entry_data(options.data) {
+  record.start = {&kStartKind, nullptr};
+}
 
 IsolateState::~IsolateState() {
   if (fields_ != nullptr)
@@ -155,25 +156,28 @@ void IsolateState::LeaveTurn() {
 }
 
 bool IsolateState::HasWork() const {
-  return (pending != nullptr && !Is(kPaused)) || record.inbox.has_envelopes();
+  // What ends a pause may be among those that wait.
+  return (pending != nullptr && !(Is(kPaused) && Is(kSifted))) || record.inbox.has_envelopes();
 }
 
-void IsolateState::FailWith(Status status) {
-  reason = ExitReason::kFailed;
-  error = std::make_unique<Status>(std::move(status));
+void IsolateState::EndBecause(ExitReason why) {
+  if (Is(kExiting)) return;
+  reason = IsKilled() ? ExitReason::kKilled : why;
   Set(kExiting);
 }
 
+void IsolateState::FailWith(Status status) {
+  if (Is(kExiting)) return;
+  EndBecause(ExitReason::kFailed);
+  if (reason == ExitReason::kFailed) error = std::make_unique<Status>(std::move(status));
+}
+
 int IsolateState::HandleMessages() {
-  if (ATOLL_UNLIKELY((flags & (kInitialized | kPaused | kExiting)) != kInitialized)) {
-    HandleControl();
-  }
   for (int i = 0; i < kMessagesPerTurn; ++i) {
-    if (ATOLL_UNLIKELY((flags & kExiting) != 0)) return i;
-    if (ATOLL_UNLIKELY(IsKilled())) {
-      reason = ExitReason::kKilled;
-      Set(kExiting);
+    if (ATOLL_UNLIKELY((flags & (kInitialized | kPaused | kExiting)) != kInitialized)) {
+      HandleControl();
     }
+    if (ATOLL_UNLIKELY(IsKilled())) EndBecause(ExitReason::kKilled);
     if (ATOLL_UNLIKELY((flags & (kPaused | kExiting)) != 0)) return i;
     if (pending == nullptr) {
       AddPending(record.inbox.Take());
@@ -186,11 +190,8 @@ int IsolateState::HandleMessages() {
   return kMessagesPerTurn;
 }
 
-// What comes before messages: initialization, and while it is paused, what may end that.
-void IsolateState::HandleControl() {
-  if (Is(kExiting)) return;
-  AddPending(record.inbox.Take());
-  Envelope* waiting = std::exchange(pending, nullptr);
+// Handles the control envelopes among these, and leaves the others to wait.
+void IsolateState::Sift(Envelope* waiting) {
   while (waiting != nullptr) {
     Envelope* next = waiting->next;
     waiting->next = nullptr;
@@ -201,13 +202,18 @@ void IsolateState::HandleControl() {
     }
     waiting = next;
   }
+}
+
+// What comes before messages: initialization, and while it is paused, what may end that.
+void IsolateState::HandleControl() {
+  if (Is(kExiting)) return;
+  // What has been looked through is left alone: a paused isolate is woken by each message.
+  if (!Is(kSifted)) Sift(std::exchange(pending, nullptr));
+  Sift(record.inbox.Take());
+  Set(kSifted);
   if (Is(kInitialized) || Is(kPaused) || Is(kExiting) || IsKilled()) return;
   // Sequentially consistent, see Inbox::Open.
-  if (group_->closing.load()) {
-    reason = ExitReason::kKilled;
-    Set(kExiting);
-    return;
-  }
+  if (group_->closing.load()) return EndBecause(ExitReason::kKilled);
   if (Status status = group_->client->InitializeIsolate(*this); !status.ok()) {
     FailWith(std::move(status));
     return;
@@ -221,7 +227,7 @@ void IsolateState::End(WorkerThread& thread) {
   if (extension != nullptr) extension->end(*this);
   LeaveTurn();
 
-  ExitInfo info{id(), reason, error == nullptr ? Status() : std::move(*error)};
+  const ExitInfo info{id(), reason, error == nullptr ? Status() : std::move(*error)};
   const ExitListener listener = on_exit;
   Envelope* const listening = listeners;
   void* const data = data_;
@@ -242,17 +248,18 @@ void IsolateState::End(WorkerThread& thread) {
   } else {
     thread.GiveResidence(place, rewound);
   }
-  group.isolates.Give(index, &thread.records);
   group.client->CleanupIsolate(info.isolate, data);
   if (listener.fn != nullptr) listener.fn(listener.data, info);
-  CallListeners(listening, info);
-  for (Envelope* list : {waiting, inbox}) {
+  for (Envelope* list : {listening, waiting, inbox}) {
     while (list != nullptr) {
       Envelope* next = list->next;
+      NoteHowItEnded(list, info);
       list->kind->discard(group, list);
       list = next;
     }
   }
+  // Last: the isolate's start may have been among those.
+  group.isolates.Give(index, &thread.records);
   group.NoteEnd();
 }
 

@@ -37,6 +37,7 @@ struct IsolateState final : Isolate {
     kPaused = 2,
     kExiting = 4,  ///< ends after the function that runs
     kInRing = 8,   ///< in a worker's ring of residents
+    kSifted = 16,  ///< of one that is paused: no control envelope is among those that wait
   };
 
   IsolateState(GroupState& group, IsolateRecord& isolate_record, const SpawnOptions& options);
@@ -70,7 +71,19 @@ struct IsolateState final : Isolate {
   /// changed.
   bool TryPark(WorkerThread& thread);
 
+  /// Ends after the function that runs, unless that has been decided already: what came first says
+  /// why.
+  void EndBecause(ExitReason why);
   void FailWith(Status status);
+  /// Calls fn in no isolate, native, in the middle of a turn: for listeners.
+  template <typename Fn>
+  void RunOutside(Fn fn) {
+    NativeScope native(*mutator_);
+    current_ = nullptr;
+    MutatorThread::ClearCurrent();
+    fn();
+    current_ = this;
+  }
   /// Appends taken envelopes to those that wait.
   void AddPending(Envelope* first);
 
@@ -89,8 +102,6 @@ struct IsolateState final : Isolate {
   HandOver* hand_over = nullptr;
   IsolateExtension* extension = nullptr;
   uintptr_t extension_data = 0;
-  // The first envelope of an isolate that was spawned without a message.
-  Envelope start;
   void (*const entry)(Isolate& isolate, void* data);
   void* const entry_data;
 
@@ -99,6 +110,7 @@ struct IsolateState final : Isolate {
 
   Status Initialize();
   void HandleControl();
+  void Sift(Envelope* waiting);
   Envelope* TakePending();
   void MoveOut();
 };
@@ -108,11 +120,14 @@ struct alignas(64) IsolateRecord {
   Inbox inbox;
   // 0: no isolate. Relaxed: compared only; a reader that races is told so by the inbox.
   std::atomic<uint64_t> generation;
-  // The generation of the isolate that shall end. Relaxed: looked at by polls; who sees it late is
-  // told by the envelope that comes with it.
+  // The generation of the isolate that shall end. Polls look at it, relaxed: who sees it late is
+  // told by the envelope that comes with it. Written as PostKill says.
   std::atomic<uint64_t> kill;
   IsolateRecord* queue_next;  // of the owner
   EnteredThread* home;        // whose isolate it is; null: the workers'
+  // The first envelope of an isolate that was spawned without a message. Here, since it may be
+  // discarded when the isolate has gone.
+  Envelope start;
   uint32_t index;
   alignas(IsolateState) std::byte storage[sizeof(IsolateState)];
 

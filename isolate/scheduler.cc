@@ -193,10 +193,8 @@ bool Scheduler::AnyReady() const {
 
 void Scheduler::Ready(IsolateRecord* record, bool lately) {
   if (ATOLL_UNLIKELY(record->home != nullptr)) return record->home->Wake();
-  WorkerThread* thread = WorkerThread::current;
-  Worker* worker = thread == nullptr || &thread->group != &group_
-                       ? nullptr
-                       : thread->worker.load(std::memory_order_relaxed);  // own
+  WorkerThread* thread = WorkerThread::CurrentOf(group_);
+  Worker* worker = thread == nullptr ? nullptr : thread->worker.load(std::memory_order_relaxed);
   if (worker == nullptr) {
     global_.Push(record);
   } else if (lately) {

@@ -82,6 +82,10 @@ struct WorkerThread {
 
   /// The one that this code runs on; null on other threads.
   static WorkerThread* Current() { return current; }
+  /// Likewise, and null on a thread of another group: an isolate may call other groups.
+  static WorkerThread* CurrentOf(const GroupState& group) {
+    return current != nullptr && &current->group == &group ? current : nullptr;
+  }
 
   Residence* TakeResidence();
   void GiveResidence(Residence* residence, bool is_empty);
@@ -133,7 +137,7 @@ class Scheduler {
   void Ready(IsolateRecord* record, bool lately = true);
   /// The running isolate has sent something to one that is ready already.
   void NoteSend() {
-    WorkerThread* thread = WorkerThread::current;
+    WorkerThread* thread = WorkerThread::CurrentOf(group_);
     if (thread != nullptr && (++thread->wakes_of_next & (kSendsBeforeShare - 1)) == 0) {
       ShareNext(*thread);
     }

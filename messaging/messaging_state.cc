@@ -52,8 +52,8 @@ uint64_t MessagingState::NewKey() {
 }
 
 MessageCache* MessagingState::CacheOfThread() {
-  WorkerThread* thread = WorkerThread::Current();
-  if (ATOLL_UNLIKELY(thread == nullptr || &thread->group != &group)) return nullptr;
+  WorkerThread* thread = WorkerThread::CurrentOf(group);
+  if (ATOLL_UNLIKELY(thread == nullptr)) return nullptr;
   if (ATOLL_UNLIKELY(thread->extension == nullptr)) {
     thread->extension = std::make_unique<MessageCache>(*this);
   }
