@@ -39,7 +39,9 @@ void ShareCopies(RegionState& region, FunctionRef<void()> poll) {
                           std::memory_order_relaxed);
   heap.shared.TakeOverBlocks(region.filling_young);
   while (!region.filling_large.empty()) {
-    heap.shared.TakeOverLarge(region.filling_large.Pop(space));
+    const BlockIndex head = region.filling_large.Pop(space);
+    ClearFlag(space.AddressOf(head), header::kLarge);
+    heap.shared.TakeOverLarge(head);
   }
 }
 

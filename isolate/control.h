@@ -7,8 +7,6 @@
 
 namespace Atoll {
 
-struct Envelope;
-
 /// See IsolateGroup.
 void PostKill(GroupState& group, IsolateId isolate, ExitListener done);
 void PostListener(GroupState& group, IsolateId isolate, ExitListener listener);

@@ -1,0 +1,411 @@
+// sendAndExit: what arrives, what does not come along, and what is refused.
+#include <gmock/gmock.h>
+
+#include <thread>
+
+#include "heap/region_state.h"
+#include "tests/messaging/port_fixture.h"
+
+namespace Atoll {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr size_t kMany = 5000;
+
+class ExitTest : public PortTest {
+ protected:
+  static Result<ExitTicket> Prepare(Isolate& isolate, const TestPort& port, Ref root,
+                                    SendStatus* status = nullptr) {
+    return PrepareExit(isolate, port.to(), root, status, {.always_adopt = true});
+  }
+  static void SendAndExit(Isolate& isolate, const TestPort& port, Ref root) {
+    auto ticket = Prepare(isolate, port, root);
+    ASSERT_TRUE(ticket.ok()) << ticket.status().message();
+    const Status committed = ticket.value().Commit();
+    EXPECT_TRUE(committed.ok()) << committed.message();
+  }
+  const Type* AddUnsendable() {
+    TypeInfo info;
+    info.name = "Socket";
+    info.layout = Layout::kFixed;
+    info.fixed_size = sizeof(PairObject);
+    info.ref_offsets = {kA, kB};
+    info.flags.unsendable = true;
+    return heap().RegisterType(info).value();
+  }
+};
+
+TEST_F(ExitTest, AListArrivesAndIsTheReceivers) {
+  TestPort port;
+  SpawnReceiver(port, [&](Isolate& isolate, Ref message) {
+    SetField(isolate, 0, message);
+    ExpectList(ObjectOf(isolate.field(0)), 7, kMany);
+    EXPECT_TRUE(isolate.mutator().Collect(Mutator::Collection::kMinor).ok());
+    ExpectList(ObjectOf(isolate.field(0)), 7, kMany);
+    EXPECT_TRUE(isolate.mutator().Collect(Mutator::Collection::kMajor).ok());
+    ExpectList(ObjectOf(isolate.field(0)), 7, kMany);
+    port.Close();
+  });
+  const ExitInfo info = RunIsolate([&](Isolate& isolate) {
+    MakeList(isolate, 0, 7, kMany);
+    SendAndExit(isolate, port, isolate.field(0));
+  });
+  EXPECT_EQ(info.reason, ExitReason::kHandedOver);
+  ExpectValid();
+  exits.WaitFor(2);
+}
+
+TEST_F(ExitTest, CyclesAndIdentityHashesAreKept) {
+  TestPort port;
+  std::atomic<uint32_t> hash{0};
+  SpawnReceiver(port, [&](Isolate& isolate, Ref message) {
+    const ObjectPtr first = ObjectOf(message);
+    EXPECT_EQ(isolate.mutator().IdentityHash(first), hash.load());
+    EXPECT_EQ(Load(Load(first, kA), kA), first);
+    port.Close();
+  });
+  Spawn([&](Isolate& isolate) {
+    MakeList(isolate, 0, 0, 2);
+    const ObjectPtr first = ObjectOf(isolate.field(0));
+    hash = isolate.mutator().IdentityHash(first);
+    Link(isolate.mutator(), Load(first, kA), kA, first);
+    SendAndExit(isolate, port, isolate.field(0));
+  });
+  exits.WaitFor(2);
+}
+
+TEST_F(ExitTest, ATinyResultLeavesTheRestBehind) {
+  TestPort port;
+  SpawnReceiver(port, [&](Isolate& isolate, Ref message) {
+    EXPECT_EQ(IdAt(ObjectOf(message)), 9u);
+    EXPECT_LE(isolate.mutator().region().stats().block_bytes, 4 * kBlockSize);
+    EXPECT_EQ(isolate.mutator().region().stats().adoptions, 0u);
+    port.Close();
+  });
+  Spawn([&](Isolate& isolate) {
+    MakeList(isolate, 1, 0, 50 * kMany);
+    const ObjectPtr result = NewPair(isolate, 9);
+    auto ticket = PrepareExit(isolate, port.to(), RefOf(result));
+    ASSERT_TRUE(ticket.ok()) << ticket.status().message();
+    EXPECT_TRUE(ticket.value().Commit().ok());
+  });
+  exits.WaitFor(2);
+}
+
+TEST_F(ExitTest, WhatTheMessageDoesNotReachGoesWithTheNextMajor) {
+  TestPort port;
+  SpawnReceiver(port, [&](Isolate& isolate, Ref message) {
+    SetField(isolate, 0, message);
+    EXPECT_EQ(isolate.mutator().region().stats().adoptions, 1u);
+    EXPECT_TRUE(isolate.mutator().Collect(Mutator::Collection::kMajor).ok());
+    EXPECT_LE(isolate.mutator().region().stats().block_bytes, 64 * kBlockSize);
+    ExpectList(ObjectOf(isolate.field(0)), 0, 100);
+    port.Close();
+  });
+  Spawn([&](Isolate& isolate) {
+    MakeList(isolate, 1, 0, 50 * kMany);
+    MakeList(isolate, 0, 0, 100);
+    SendAndExit(isolate, port, isolate.field(0));
+  });
+  exits.WaitFor(2);
+}
+
+TEST_F(ExitTest, ImmediatesAndSharedRootsPass) {
+  TestPort port;
+  std::atomic<int> got{0};
+  SpawnReceiver(port, [&](Isolate& isolate, Ref message) {
+    if (message == Immediate(5)) {
+      ++got;
+    } else {
+      EXPECT_EQ(IdAt(ObjectOf(message)), 6u);
+      ++got;
+    }
+    if (got == 2) isolate.Exit();
+  });
+  RunIsolate([&](Isolate& isolate) { SendAndExit(isolate, port, Immediate(5)); });
+  RunIsolate([&](Isolate& isolate) {
+    auto frozen = Freeze(isolate, RefOf(NewPair(isolate, 6)));
+    ASSERT_TRUE(frozen.ok()) << frozen.status().message();
+    SendAndExit(isolate, port, frozen.value());
+  });
+  exits.WaitFor(3);
+  EXPECT_EQ(got, 2);
+}
+
+TEST_F(ExitTest, NativeFinalizersComeAlong) {
+  TestPort port;
+  std::atomic<int> finalized{0};
+  SpawnReceiver(port, [&](Isolate& isolate, Ref message) {
+    SetField(isolate, 0, message);
+    EXPECT_TRUE(isolate.mutator().Collect(Mutator::Collection::kMajor).ok());
+    EXPECT_EQ(finalized, 0);
+    EXPECT_EQ(isolate.mutator().region().stats().external_bytes, 1000u);
+    SetField(isolate, 0, Ref{});
+    EXPECT_TRUE(isolate.mutator().Collect(Mutator::Collection::kMajor).ok());
+    EXPECT_EQ(finalized, 1);
+    port.Close();
+  });
+  RunIsolate([&](Isolate& isolate) {
+    MakeList(isolate, 0, 0, 100);
+    EXPECT_TRUE(isolate.mutator()
+                    .AddFinalizer(
+                        ObjectOf(isolate.field(0)), FinalizerKind::kNative,
+                        [](void* data) { ++*static_cast<std::atomic<int>*>(data); }, &finalized,
+                        1000)
+                    .ok());
+    SendAndExit(isolate, port, isolate.field(0));
+  });
+  exits.WaitFor(2);
+}
+
+TEST_F(ExitTest, PersistentsPinsAndPortsStayBehind) {
+  TestPort port;
+  TestPort own;
+  SpawnReceiver(port, [&](Isolate& isolate, Ref message) {
+    SetField(isolate, 0, message);
+    EXPECT_TRUE(isolate.mutator().Collect(Mutator::Collection::kMajor).ok());
+    ExpectList(ObjectOf(isolate.field(0)), 0, 100);
+    port.Close();
+  });
+  Persistent kept;
+  RunIsolate([&](Isolate& isolate) {
+    own.Open(isolate, [](Isolate&, Ref) { ADD_FAILURE() << "a message for one that has ended"; });
+    MakeList(isolate, 0, 0, 100);
+    kept = Persistent(isolate.mutator().region(), isolate.field(0));
+    EXPECT_TRUE(isolate.mutator().Pin(ObjectOf(isolate.field(0))).ok());
+    SendAndExit(isolate, port, isolate.field(0));
+  });
+  exits.WaitFor(2);
+  EXPECT_EQ(kept.Get(), Ref{});
+  Status why;
+  EXPECT_EQ(SendImmediate(group(), own.to(), Immediate(1), &why), SendStatus::kClosed);
+  kept.Reset();
+}
+
+TEST_F(ExitTest, HandlesOpenWhenItCommitsAreNoMatter) {
+  TestPort port;
+  SpawnReceiver(port, [&](Isolate&, Ref message) {
+    ExpectList(ObjectOf(message), 0, 100);
+    port.Close();
+  });
+  Spawn([&](Isolate& isolate) {
+    HandleScope scope(isolate.mutator());
+    MakeList(isolate, 0, 0, 100);
+    LocalRef list(isolate.mutator(), isolate.field(0));
+    SendAndExit(isolate, port, list.Get());
+  });
+  exits.WaitFor(2);
+}
+
+// ---- Refused
+
+class ExitRefusedTest : public ExitTest {
+ protected:
+  /// Runs `body` in an isolate, which must get an error and live on.
+  void ExpectRefused(const std::function<Result<ExitTicket>(Isolate&)>& body,
+                     const std::string& words) {
+    const ExitInfo info = RunIsolate([&](Isolate& isolate) {
+      MakeList(isolate, 0, 3, 100);
+      auto ticket = body(isolate);
+      ASSERT_FALSE(ticket.ok());
+      EXPECT_THAT(ticket.status().message(), HasSubstr(words));
+      ExpectList(ObjectOf(isolate.field(0)), 3, 100);
+      EXPECT_TRUE(isolate.mutator().Collect(Mutator::Collection::kMajor).ok());
+      ExpectList(ObjectOf(isolate.field(0)), 3, 100);
+    });
+    EXPECT_EQ(info.reason, ExitReason::kReturned);
+  }
+};
+
+TEST_F(ExitRefusedTest, ByAClosedPort) {
+  TestPort port;
+  RunIsolate([&](Isolate& isolate) {
+    port.Open(isolate, [](Isolate&, Ref) {});
+    port.Close();
+  });
+  SendStatus status;
+  ExpectRefused([&](Isolate& isolate) { return Prepare(isolate, port, isolate.field(0), &status); },
+                "its port is closed");
+  EXPECT_EQ(status, SendStatus::kClosed);
+}
+
+TEST_F(ExitRefusedTest, ByAFullPort) {
+  TestPort port;
+  Event go_on;
+  const IsolateId receiver = SpawnReceiver(port, [&](Isolate&, Ref) {}, {.max_messages = 1});
+  ASSERT_TRUE(group().Pause(receiver));
+  ASSERT_EQ(SendImmediate(group(), port.to(), Immediate(1)), SendStatus::kDelivered);
+  SendStatus status;
+  ExpectRefused([&](Isolate& isolate) { return Prepare(isolate, port, isolate.field(0), &status); },
+                "its port is full");
+  EXPECT_EQ(status, SendStatus::kFull);
+  KillAndWait(receiver);
+}
+
+TEST_F(ExitRefusedTest, OnAnotherThread) {
+  TestPort port;
+  const IsolateId receiver = SpawnReceiver(port, [](Isolate&, Ref) {});
+  ExpectRefused(
+      [&](Isolate& isolate) {
+        std::optional<Result<ExitTicket>> ticket;
+        const Ref root = isolate.field(0);
+        std::thread([&] { ticket.emplace(Prepare(isolate, port, root)); }).join();
+        return std::move(*ticket);
+      },
+      "this thread does not run the isolate");
+  KillAndWait(receiver);
+}
+
+TEST_F(ExitRefusedTest, WithSeveralMutators) {
+  TestPort port;
+  const IsolateId receiver = SpawnReceiver(port, [](Isolate&, Ref) {});
+  ExpectRefused(
+      [&](Isolate& isolate) {
+        auto second = isolate.mutator().region().AttachMutator("second").value();
+        auto ticket = Prepare(isolate, port, isolate.field(0));
+        EXPECT_TRUE(second->Detach().ok());
+        return ticket;
+      },
+      "2 mutators attached");
+  KillAndWait(receiver);
+}
+
+TEST_F(ExitRefusedTest, OfAnUnsendableObjectDeepInside) {
+  const Type* socket = AddUnsendable();
+  TestPort port;
+  const IsolateId receiver = SpawnReceiver(port, [](Isolate&, Ref) {});
+  ExpectRefused(
+      [&](Isolate& isolate) {
+        Mutator& mutator = isolate.mutator();
+        const ObjectPtr object = mutator.Allocate(*socket);
+        EXPECT_TRUE(object);
+        const ObjectPtr second = Load(ObjectOf(isolate.field(0)), kA);
+        Link(mutator, second, kB, object);
+        auto ticket = Prepare(isolate, port, isolate.field(0));
+        EXPECT_THAT(ticket.status().message(),
+                    HasSubstr("root -> \"Pair\" slot 0 -> \"Pair\" slot 1 -> \"Socket\""));
+        return ticket;
+      },
+      "\"Socket\" cannot leave its isolate");
+  KillAndWait(receiver);
+}
+
+TEST_F(ExitTest, UnsendableObjectsThatAreNotReachedAreNoMatter) {
+  const Type* socket = AddUnsendable();
+  TestPort port;
+  SpawnReceiver(port, [&](Isolate& isolate, Ref message) {
+    SetField(isolate, 0, message);
+    EXPECT_EQ(isolate.mutator().region().state().unsendable_count, 1u);
+    EXPECT_TRUE(isolate.mutator().Collect(Mutator::Collection::kMajor).ok());
+    EXPECT_EQ(isolate.mutator().region().state().unsendable_count, 0u);
+    port.Close();
+  });
+  RunIsolate([&](Isolate& isolate) {
+    Mutator& mutator = isolate.mutator();
+    MakeList(isolate, 0, 0, 100);
+    SetField(isolate, 1, RefOf(mutator.Allocate(*socket)));
+    SetField(isolate, 2, RefOf(mutator.Allocate(*socket)));
+    EXPECT_EQ(mutator.region().state().unsendable_count, 2u);
+    SetField(isolate, 2, Ref{});
+    EXPECT_TRUE(mutator.Collect(Mutator::Collection::kMinor).ok());
+    EXPECT_EQ(mutator.region().state().unsendable_count, 1u);
+    EXPECT_TRUE(mutator.Collect(Mutator::Collection::kMajor).ok());
+    EXPECT_EQ(mutator.region().state().unsendable_count, 1u);
+    SendAndExit(isolate, port, isolate.field(0));
+  });
+  exits.WaitFor(2);
+}
+
+TEST_F(ExitTest, ATicketIsVoidOnceTheIsolateHasAllocated) {
+  TestPort port;
+  const IsolateId receiver = SpawnReceiver(port, [](Isolate&, Ref) { ADD_FAILURE(); });
+  RunIsolate([&](Isolate& isolate) {
+    MakeList(isolate, 0, 0, 100);
+    auto ticket = Prepare(isolate, port, isolate.field(0));
+    ASSERT_TRUE(ticket.ok());
+    NewPair(isolate, 1);
+    EXPECT_THAT(ticket.value().Commit().message(), HasSubstr("has allocated"));
+  });
+  KillAndWait(receiver);
+  EXPECT_EQ(exits.WaitFor(2).size(), 2u);
+}
+
+TEST_F(ExitTest, ATicketIsCommittedOnce) {
+  TestPort port;
+  std::atomic<int> got{0};
+  SpawnReceiver(port, [&](Isolate&, Ref) {
+    ++got;
+    port.Close();
+  });
+  RunIsolate([&](Isolate& isolate) {
+    MakeList(isolate, 0, 0, 100);
+    auto ticket = Prepare(isolate, port, isolate.field(0));
+    ASSERT_TRUE(ticket.ok());
+    EXPECT_TRUE(ticket.value().Commit().ok());
+    EXPECT_EQ(ticket.value().Commit().code(), StatusCode::kFailedPrecondition);
+    auto again = Prepare(isolate, port, isolate.field(0));
+    EXPECT_THAT(again.status().message(), HasSubstr("exiting already"));
+  });
+  exits.WaitFor(2);
+  EXPECT_EQ(got, 1);
+}
+
+TEST_F(ExitTest, ADroppedTicketChangesNothing) {
+  TestPort port;
+  const IsolateId receiver =
+      SpawnReceiver(port, [](Isolate&, Ref) { ADD_FAILURE(); }, {.max_messages = 1});
+  const ExitInfo info = RunIsolate([&](Isolate& isolate) {
+    MakeList(isolate, 0, 0, 100);
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(Prepare(isolate, port, isolate.field(0)).ok());
+    ExpectList(ObjectOf(isolate.field(0)), 0, 100);
+  });
+  EXPECT_EQ(info.reason, ExitReason::kReturned);
+  KillAndWait(receiver);
+}
+
+// ---- Receivers that do not receive
+
+TEST_F(ExitTest, WhatIsNotReceivedIsFreed) {
+  TestPort port;
+  std::atomic<int> finalized{0};
+  const IsolateId receiver =
+      SpawnReceiver(port, [](Isolate&, Ref) { ADD_FAILURE() << "it is paused, then killed"; });
+  ASSERT_TRUE(group().Pause(receiver));
+  RunIsolate([&](Isolate& isolate) {
+    MakeList(isolate, 0, 0, kMany);
+    EXPECT_TRUE(isolate.mutator()
+                    .AddFinalizer(
+                        ObjectOf(isolate.field(0)), FinalizerKind::kNative,
+                        [](void* data) { ++*static_cast<std::atomic<int>*>(data); }, &finalized)
+                    .ok());
+    SendAndExit(isolate, port, isolate.field(0));
+  });
+  ExpectValid();
+  CollectAll();
+  EXPECT_EQ(finalized, 0) << "it is on its way";
+  KillAndWait(receiver);
+  EXPECT_EQ(finalized, 1);
+}
+
+TEST_F(ExitTest, APortThatClosesAfterTheCommitFreesTheMessage) {
+  TestPort port;
+  std::atomic<int> finalized{0};
+  const IsolateId receiver = SpawnReceiver(port, [](Isolate&, Ref) { ADD_FAILURE(); });
+  const ExitInfo info = RunIsolate([&](Isolate& isolate) {
+    MakeList(isolate, 0, 0, kMany);
+    EXPECT_TRUE(isolate.mutator()
+                    .AddFinalizer(
+                        ObjectOf(isolate.field(0)), FinalizerKind::kNative,
+                        [](void* data) { ++*static_cast<std::atomic<int>*>(data); }, &finalized)
+                    .ok());
+    SendAndExit(isolate, port, isolate.field(0));
+    NativeScope native(isolate.mutator());
+    KillAndWait(receiver);
+  });
+  EXPECT_EQ(info.reason, ExitReason::kHandedOver);
+  EXPECT_EQ(finalized, 1);
+}
+
+}  // namespace
+}  // namespace Atoll
