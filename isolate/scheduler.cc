@@ -179,6 +179,8 @@ IsolateRecord* Scheduler::StealFor(Worker& worker) {
   while (workers_[own].get() != &worker) ++own;
   for (size_t i = 1; i < count; ++i) {
     if (IsolateRecord* record = workers_[(own + i) % count]->queue.Steal(worker.queue)) {
+      // A thread that became idle meanwhile saw those that were on their way in no queue.
+      if (!worker.queue.empty()) WakeOneIfNeeded();
       return record;
     }
   }
@@ -194,6 +196,10 @@ bool Scheduler::AnyReady() const {
 void Scheduler::Ready(IsolateRecord* record, bool lately) {
   if (ATOLL_UNLIKELY(record->home != nullptr)) return record->home->Wake();
   WorkerThread* thread = WorkerThread::CurrentOf(group_);
+  // While its isolate is native its worker may be handed on at any moment, and nobody looks into
+  // the LIFO slot of a worker that has just been found without work.
+  const Isolate* running = Isolate::Current();
+  if (running != nullptr && running->mutator().state() != MutatorState::kManaged) thread = nullptr;
   Worker* worker = thread == nullptr ? nullptr : thread->worker.load(std::memory_order_relaxed);
   if (worker == nullptr) {
     global_.Push(record);
@@ -247,17 +253,33 @@ bool Scheduler::WaitForWork(WorkerThread& thread) {
     thread.searching = false;
     searching_.fetch_sub(1);
   }
-  platform::MutexLock lock(mutex_);
-  if (stopping_) return false;
-  idle_.push_back(&thread);
-  idle_count_.fetch_add(1);
-  // After this thread is seen to be idle: what became ready before is found here, what becomes
-  // ready later wakes it.
-  if (AnyReady()) {
-    std::erase(idle_, &thread);
-    idle_count_.fetch_sub(1);
+  bool found = false;
+  {
+    platform::MutexLock lock(mutex_);
+    if (stopping_) return false;
+    idle_.push_back(&thread);
+    idle_count_.fetch_add(1);
+    // After this thread is seen to be idle: what became ready before is found here, what becomes
+    // ready later wakes it.
+    found = AnyReady();
+    if (found) {
+      // As if it had been woken: whoever saw a searching thread has woken none, for several
+      // isolates, it may be; and the monitor may have seen all idle.
+      std::erase(idle_, &thread);
+      idle_count_.fetch_sub(1);
+      searching_.fetch_add(1);
+      thread.searching = true;
+    }
+  }
+  if (found) {
+    group_.monitor.NoteBusy();
     return true;
   }
+  return Sleep(thread);
+}
+
+bool Scheduler::Sleep(WorkerThread& thread) {
+  platform::MutexLock lock(mutex_);
   bool flushed = false;
   while (!thread.woken && !stopping_) {
     if (flushed) {

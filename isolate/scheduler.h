@@ -167,6 +167,8 @@ class Scheduler {
   ATOLL_COLD void WakeOne();
   // False: the scheduler stops.
   bool WaitForWork(WorkerThread& thread);
+  // Of a thread that is among the idle: until it is woken.
+  bool Sleep(WorkerThread& thread);
   bool WaitForWorker(WorkerThread& thread);
 
   GroupState& group_;

@@ -12,10 +12,10 @@ void GiveUp(GroupState& group, IsolateRecord& record) {
   if (!record.inbox.TryIdle()) group.scheduler.Ready(&record, /*lately=*/false);
 }
 
-// Parks an idle isolate, if it is still the one that the entry says.
+// Parks the isolate of a ring's entry, which the caller owns, if it is still the one that the entry
+// says.
 void ParkResident(WorkerThread& thread, const ResidentRing::Entry& entry) {
   IsolateRecord& record = *entry.record;
-  if (!record.inbox.TryOwn()) return;
   // Relaxed: its owner's.
   if (record.generation.load(std::memory_order_relaxed) == entry.generation) {
     IsolateState& isolate = record.state();
@@ -32,7 +32,8 @@ void ParkResident(WorkerThread& thread, const ResidentRing::Entry& entry) {
   GiveUp(thread.group, record);
 }
 
-// Lets the isolate keep its residence, and makes room for it. False: there is none.
+// Lets the isolate keep its residence, and makes room for it: `oldest` is then idle, owned by the
+// caller, and in the ring no more. False: there is no room.
 bool StayResident(WorkerThread& thread, IsolateState& isolate, ResidentRing::Entry* oldest) {
   constexpr int kTries = 4;
   if (isolate.Is(IsolateState::kInRing)) return true;
@@ -46,7 +47,8 @@ bool StayResident(WorkerThread& thread, IsolateState& isolate, ResidentRing::Ent
         entry.record == nullptr ||
         // Relaxed: only compared; of an isolate that has gone it is another or zero.
         entry.record->generation.load(std::memory_order_relaxed) != entry.generation;
-    if (!is_gone && !entry.record->inbox.is_idle()) continue;
+    // Owned at once: who left the ring without being parked would believe to be in it still.
+    if (!is_gone && !entry.record->inbox.TryOwn()) continue;
     *oldest = is_gone ? ResidentRing::Entry{} : entry;
     entry = {&isolate.record, isolate.id().generation};
     isolate.Set(IsolateState::kInRing);
