@@ -249,14 +249,26 @@ void IsolateState::End(WorkerThread& thread) {
     thread.GiveResidence(place, rewound);
   }
   group.client->CleanupIsolate(info.isolate, data);
-  if (listener.fn != nullptr) listener.fn(listener.data, info);
-  for (Envelope* list : {listening, waiting, inbox}) {
+  // Who listens hears of it when all else is done.
+  Envelope* asked = listening;
+  for (Envelope* list : {waiting, inbox}) {
     while (list != nullptr) {
       Envelope* next = list->next;
-      NoteHowItEnded(list, info);
-      list->kind->discard(group, list);
+      if (list->kind->is_control) {
+        list->next = asked;
+        asked = list;
+      } else {
+        list->kind->discard(group, list);
+      }
       list = next;
     }
+  }
+  if (listener.fn != nullptr) listener.fn(listener.data, info);
+  while (asked != nullptr) {
+    Envelope* next = asked->next;
+    NoteHowItEnded(asked, info);
+    asked->kind->discard(group, asked);
+    asked = next;
   }
   // Last: the isolate's start may have been among those.
   group.isolates.Give(index, &thread.records);
