@@ -32,8 +32,8 @@ void DeliverKill(IsolateState& isolate, Envelope* envelope) {
   if (!IsFor(isolate, control)) return isolate.RunOutside([&] { CallDone(control); });
   isolate.EndBecause(ExitReason::kKilled);
   // Discarded with all that waits, once the isolate has ended: then it is done.
-  envelope->next = std::exchange(isolate.pending, nullptr);
-  isolate.AddPending(envelope);
+  if (isolate.pending == nullptr) isolate.pending_last = envelope;
+  envelope->next = std::exchange(isolate.pending, envelope);
 }
 void DeliverListener(IsolateState& isolate, Envelope* envelope) {
   isolate.in_hand = nullptr;

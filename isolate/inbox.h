@@ -75,11 +75,17 @@ class Inbox {
     return word == kIdleWord ? Pushed::kOwned : Pushed::kQueued;
   }
 
-  /// Owner: all envelopes, oldest first.
-  Envelope* Take() {
+  /// Owner: all envelopes, oldest first; `last` is the newest of them.
+  Envelope* Take(Envelope** last) {
     // Relaxed: looked at again by whoever gives up the isolate.
     if (word_.load(std::memory_order_relaxed) == kOwnedWord) return nullptr;
-    return Reverse(word_.exchange(kOwnedWord, std::memory_order_acquire));
+    const uintptr_t word = word_.exchange(kOwnedWord, std::memory_order_acquire);
+    *last = reinterpret_cast<Envelope*>(word);
+    return Reverse(word);
+  }
+  Envelope* Take() {
+    Envelope* last = nullptr;
+    return Take(&last);
   }
   bool has_envelopes() const { return word_.load(std::memory_order_relaxed) > kOwnedWord; }
   /// A look, which may be out of date at once.

@@ -96,20 +96,24 @@ void IsolateState::VisitSharedRefs(RootVisitor& visitor) {
   record.inbox.ForEach(visit);
 }
 
-void IsolateState::AddPending(Envelope* first) {
-  if (first == nullptr) return;
+void IsolateState::AddPending(Envelope* first, Envelope* last) {
   if (pending == nullptr) {
     pending = first;
   } else {
     pending_last->next = first;
   }
-  while (first->next != nullptr) first = first->next;
-  pending_last = first;
+  pending_last = last;
 }
 
 Envelope* IsolateState::TakePending() {
   Envelope* envelope = pending;
   pending = envelope->next;
+  // It may have been written on another core; the one at hand is handled meanwhile.
+  if (pending != nullptr) {
+    constexpr size_t kLine = 64;
+    __builtin_prefetch(pending);
+    __builtin_prefetch(reinterpret_cast<const std::byte*>(pending) + kLine);
+  }
   return envelope;
 }
 
@@ -173,21 +177,30 @@ void IsolateState::FailWith(Status status) {
 }
 
 int IsolateState::HandleMessages() {
-  for (int i = 0; i < kMessagesPerTurn; ++i) {
+  uint64_t end = 0;
+  bool has_taken = false;
+  for (int handled = 0;; ++handled) {
     if (ATOLL_UNLIKELY((flags & (kInitialized | kPaused | kExiting)) != kInitialized)) {
       HandleControl();
     }
     if (ATOLL_UNLIKELY(IsKilled())) EndBecause(ExitReason::kKilled);
-    if (ATOLL_UNLIKELY((flags & (kPaused | kExiting)) != 0)) return i;
+    if (ATOLL_UNLIKELY((flags & (kPaused | kExiting)) != 0)) return handled;
     if (pending == nullptr) {
-      AddPending(record.inbox.Take());
-      if (pending == nullptr) return i;
+      // What comes in during the turn is for the next one: others may be waiting for theirs.
+      if (has_taken) return handled;
+      has_taken = true;
+      pending = record.inbox.Take(&pending_last);
+      if (pending == nullptr) return handled;
+    }
+    if (ATOLL_UNLIKELY(handled % kMessagesPerLook == kMessagesPerLook - 1)) {
+      const uint64_t now = platform::NowNanos();
+      if (end == 0) end = now + kTurnNanos;
+      if (now >= end) return handled;
     }
     Envelope* envelope = TakePending();
     in_hand = envelope;
     envelope->kind->deliver(*this, envelope);
   }
-  return kMessagesPerTurn;
 }
 
 // Handles the control envelopes among these, and leaves the others to wait.
@@ -198,7 +211,7 @@ void IsolateState::Sift(Envelope* waiting) {
     if (waiting->kind->is_control) {
       waiting->kind->deliver(*this, waiting);
     } else {
-      AddPending(waiting);
+      AddPending(waiting, waiting);
     }
     waiting = next;
   }

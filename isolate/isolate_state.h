@@ -85,7 +85,7 @@ struct IsolateState final : Isolate {
     current_ = this;
   }
   /// Appends taken envelopes to those that wait.
-  void AddPending(Envelope* first);
+  void AddPending(Envelope* first, Envelope* last);
 
   IsolateRecord& record;
   Residence* residence = nullptr;
@@ -106,7 +106,10 @@ struct IsolateState final : Isolate {
   void* const entry_data;
 
  private:
-  static constexpr int kMessagesPerTurn = 64;
+  // A turn ends after the message that takes it beyond this; looked at every so many messages, so
+  // that short turns read no clock.
+  static constexpr uint64_t kTurnNanos = 200'000;
+  static constexpr int kMessagesPerLook = 64;
 
   Status Initialize();
   void HandleControl();

@@ -89,6 +89,7 @@ bool Monitor::Look(Worker& worker, Seen& seen) {
   if (!did_any && same_turn && next != nullptr && next == seen.next) {
     did_any = group_.scheduler.ShareNext(worker);
   }
+  if (same_turn && !worker.queue.seems_empty()) group_.scheduler.WakeOneIfNeeded();
   seen = {turns, is_away && !did_any, next};
   return did_any;
 }

@@ -148,6 +148,11 @@ void Scheduler::Main(WorkerThread& thread) {
       searching_.fetch_sub(1);
       if (AnyReady()) WakeOneIfNeeded();
     }
+    // Relaxed: a look; whoever becomes idle looks at the queues himself.
+    if (ATOLL_UNLIKELY(idle_count_.load(std::memory_order_relaxed) != 0) &&
+        !worker->queue.seems_empty() && platform::NowNanos() - worker->waiting_since > kWaitNanos) {
+      WakeOneIfNeeded();
+    }
     RunTurn(thread, *record);
   }
 }
@@ -210,7 +215,16 @@ void Scheduler::Ready(IsolateRecord* record, bool lately) {
     if (ATOLL_LIKELY(before == nullptr)) return;
     worker->queue.Push(before);
   } else {
+    const bool waits_alone = worker->queue.seems_empty();
     worker->queue.Push(record);
+    if (waits_alone) {
+      // This worker comes to it soon, with what it needs in the cache: another thread gets it only
+      // if that takes long.
+      if (idle_count_.load(std::memory_order_relaxed) != 0) {
+        worker->waiting_since = platform::NowNanos();
+      }
+      return;
+    }
   }
   WakeOneIfNeeded();
 }

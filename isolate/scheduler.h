@@ -12,7 +12,8 @@
 // and those woken by threads without a worker in one queue of the group.
 //
 // A turn that wakes one isolate wakes no thread; the second one does, if a worker is idle and none
-// is looking for work already.
+// is looking for work already. One isolate that waits in a queue for another turn wakes a thread
+// only after 50 us.
 #ifndef ATOLL_ISOLATE_SCHEDULER_H_
 #define ATOLL_ISOLATE_SCHEDULER_H_
 
@@ -67,6 +68,7 @@ struct Worker {
   // and release: whoever takes the isolate owns it.
   std::atomic<IsolateRecord*> next{nullptr};
   ReadyQueue queue;
+  uint64_t waiting_since = 0;  // when the first one in the queue came; of the thread
   // For the monitor. Relaxed, both: it looks closer before it does anything.
   std::atomic<Residence*> running{nullptr};  // set and cleared in managed state
   std::atomic<uint64_t> turns{0};
@@ -144,6 +146,8 @@ class Scheduler {
   }
   /// Moves what is in a worker's LIFO slot to its queue, for others to steal. False: nothing was.
   bool ShareNext(Worker& worker);
+  /// Wakes a thread to steal what is in queues, if one is idle and none is on its way.
+  void WakeOneIfNeeded();
   /// Has another thread go on with a worker whose thread was relieved of it.
   void GiveAway(Worker& worker);
 
@@ -152,7 +156,8 @@ class Scheduler {
   bool is_idle() const { return idle_count_.load() == workers_.size(); }
 
  private:
-  static constexpr uint32_t kSendsBeforeShare = 64;
+  static constexpr uint32_t kSendsBeforeShare = 1024;  // some 30 us
+  static constexpr uint64_t kWaitNanos = 50'000;
   static constexpr uint32_t kLifoTurns = 16;
   static constexpr uint32_t kGlobalInterval = 61;
   static constexpr uint64_t kFlushNanos = 100'000'000;  // idle for this long: caches are given back
@@ -163,7 +168,6 @@ class Scheduler {
   IsolateRecord* StealFor(Worker& worker);
   bool AnyReady() const;
   ATOLL_COLD void ShareNext(WorkerThread& thread);
-  void WakeOneIfNeeded();
   ATOLL_COLD void WakeOne();
   // False: the scheduler stops.
   bool WaitForWork(WorkerThread& thread);

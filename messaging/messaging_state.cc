@@ -20,7 +20,7 @@ uint64_t Mix(uint64_t word) {
 }  // namespace
 
 void MessageCache::Flush() {
-  if (first != nullptr) messaging.ReturnBatch(first);
+  if (first != nullptr) messaging.ReturnBatch(first, count);
   first = nullptr;
   count = 0;
   messaging.ports.Flush(ports);
@@ -78,7 +78,7 @@ Message* MessagingState::NewMessageSlow(MessageCache* cache) {
       Message* first = batches_.back();
       batches_.pop_back();
       cache->first = static_cast<Message*>(first->next);
-      for (Envelope* at = cache->first; at != nullptr; at = at->next) ++cache->count;
+      cache->count = static_cast<uint32_t>(first->bytes) - 1;
       return first;
     }
   }
@@ -93,7 +93,7 @@ void MessagingState::FreeMessage(Message* message) {
     return;
   }
   if (ATOLL_UNLIKELY(cache->count == MessageCache::kCapacity)) {
-    ReturnBatch(cache->first);
+    ReturnBatch(cache->first, cache->count);
     cache->first = nullptr;
     cache->count = 0;
   }
@@ -102,7 +102,8 @@ void MessagingState::FreeMessage(Message* message) {
   ++cache->count;
 }
 
-void MessagingState::ReturnBatch(Message* first) {
+void MessagingState::ReturnBatch(Message* first, uint32_t count) {
+  first->bytes = count;
   platform::MutexLock lock(mutex_);
   batches_.push_back(first);
 }

@@ -72,12 +72,13 @@ struct MessagingState final : GroupState::Extension {
   ATOLL_COLD static MessagingState& Make(GroupState& group);
   friend struct MessageCache;
   ATOLL_COLD Message* NewMessageSlow(MessageCache* cache);
-  void ReturnBatch(Message* first);
+  void ReturnBatch(Message* first, uint32_t count);
 
   const uint64_t key_seed_;
   std::atomic<uint64_t> keys_{1};  // relaxed: unique is all that they need to be
   platform::Mutex mutex_;
-  std::vector<Message*> batches_;  // lists of free messages, each a cache's half; under mutex_
+  std::vector<Message*>
+      batches_;  // lists of free messages, the first saying how many; under mutex_
 };
 
 }  // namespace Atoll

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <deque>
 #include <vector>
 
 #include "benchmarks/atoll_bench/isolate_world.h"
@@ -124,11 +126,20 @@ void RunRing(const IsolateOptions& options, const Report& report) {
 // ---- send_throughput: producers send to one consumer as fast as they can
 
 struct Throughput {
+  // A producer sends so many in a turn, and then lets others have theirs: who sends all at once
+  // only fills memory.
+  static constexpr int64_t kPerTurn = 256;
+  struct Producer {
+    Throughput* run;
+    int64_t next = 0;
+    Atoll::ReceivePort port{};
+  };
   IsolateWorld& world;
   int64_t producers;
   int64_t each;
   Done done{};
   Atoll::ReceivePort port{};
+  std::deque<Producer> units{};
   int64_t received = 0;
   int64_t sum = 0;
   uint64_t began = 0;
@@ -141,19 +152,30 @@ struct Throughput {
     self.ended = NowNanos();
     self.done.Set();
   }
-  static void Produce(Isolate& isolate, void* data) {
-    auto& self = *static_cast<Throughput*>(data);
-    const SendPort port = self.port.send_port();
-    for (int64_t i = 0; i < self.each; ++i) {
-      self.world.SendMsg(isolate, port, 0, i);
-      isolate.Poll();
+  static void Produce(Isolate& isolate, Ref, void* data) {
+    auto& self = *static_cast<Producer*>(data);
+    const SendPort port = self.run->port.send_port();
+    const int64_t end = std::min(self.next + kPerTurn, self.run->each);
+    for (; self.next < end; ++self.next) self.run->world.SendMsg(isolate, port, 0, self.next);
+    if (self.next < self.run->each) {
+      IsolateWorld::SendRef(isolate, self.port.send_port(), Ref{1});
+    } else {
+      self.port.Close();
     }
+  }
+  static void StartProducer(Isolate& isolate, void* data) {
+    auto& self = *static_cast<Producer*>(data);
+    self.port = OrExit(Atoll::ReceivePort::Open(isolate, Produce, data));
+    IsolateWorld::SendRef(isolate, self.port.send_port(), Ref{1});
   }
   static void Start(Isolate& isolate, void* data) {
     auto& self = *static_cast<Throughput*>(data);
     self.port = OrExit(Atoll::ReceivePort::Open(isolate, Take, data));
     self.began = NowNanos();
-    for (int64_t i = 0; i < self.producers; ++i) self.world.Spawn(Produce, &self);
+    for (int64_t i = 0; i < self.producers; ++i) {
+      self.units.push_back({&self});
+    }
+    for (Producer& producer : self.units) self.world.Spawn(StartProducer, &producer);
   }
 };
 
