@@ -57,7 +57,8 @@ struct Explanation {
 };
 
 // Counts the message at its port, if that is bounded.
-SendStatus Count(PortEntry& entry, Message& message, const Explanation& explanation) {
+SendStatus Count(MessagingState& messaging, PortEntry& entry, Message& message,
+                 const SendPort& port, const Explanation& explanation) {
   // Relaxed, all: see PortEntry.
   const uint32_t max_messages = entry.max_messages.load(std::memory_order_relaxed);
   const size_t max_bytes = entry.max_bytes.load(std::memory_order_relaxed);
@@ -69,16 +70,19 @@ SendStatus Count(PortEntry& entry, Message& message, const Explanation& explanat
                                " bytes, and its port takes " + std::to_string(max_bytes) +
                                " in all; send less at a time, or open the port with more");
   }
-  const auto bytes = static_cast<int64_t>(message.bytes);
-  const int32_t messages_before = entry.waiting_messages.fetch_add(1, std::memory_order_relaxed);
-  const int64_t bytes_before = entry.waiting_bytes.fetch_add(bytes, std::memory_order_relaxed);
-  message.is_counted = 1;
-  const bool too_many = max_messages != 0 && messages_before >= static_cast<int64_t>(max_messages);
-  const bool too_much = max_bytes != 0 && bytes_before + bytes > static_cast<int64_t>(max_bytes);
-  if (ATOLL_LIKELY(!too_many && !too_much)) return SendStatus::kDelivered;
+  PortCount::Waiting waiting;
+  switch (entry.waiting.Add(port.key, message.bytes, max_messages, max_bytes, &waiting)) {
+    case PortCount::Added::kYes:
+      message.is_counted = 1;
+      return SendStatus::kDelivered;
+    case PortCount::Added::kOtherPort:
+      return explanation.Closed(messaging, port);
+    case PortCount::Added::kFull:
+      break;
+  }
   return explanation.Say(SendStatus::kFull, StatusCode::kResourceExhausted,
-                         "its port is full: " + std::to_string(messages_before) + " messages of " +
-                             std::to_string(bytes_before) +
+                         "its port is full: " + std::to_string(waiting.messages) + " messages of " +
+                             std::to_string(waiting.bytes) +
                              " bytes wait there; send it again when some were handled");
 }
 
@@ -141,7 +145,7 @@ ATOLL_ALWAYS_INLINE SendStatus Pack(IsolateState& sender, Ref root, Message& mes
 // Puts a packed message into its port's inbox; frees it if it is not taken.
 SendStatus Post(MessagingState& messaging, PortEntry& entry, Message* message, const SendPort& port,
                 const Explanation& explanation) {
-  SendStatus status = Count(entry, *message, explanation);
+  SendStatus status = Count(messaging, entry, *message, port, explanation);
   if (ATOLL_LIKELY(status == SendStatus::kDelivered)) {
     // Relaxed: see PortEntry.
     IsolateRecord* owner = entry.owner.load(std::memory_order_relaxed);
