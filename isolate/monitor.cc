@@ -81,7 +81,7 @@ bool Monitor::Look(Worker& worker, Seen& seen) {
   // Relaxed, all: a look, see Worker.
   const uint64_t turns = worker.turns.load(std::memory_order_relaxed);
   IsolateRecord* const next = worker.next.load(std::memory_order_relaxed);
-  Residence* const running = worker.running.load(std::memory_order_relaxed);
+  Residence* const running = worker.running.load(std::memory_order_acquire);  // see Worker
   const bool is_away = running != nullptr && running->mutator().state() != MutatorState::kManaged;
   const bool same_turn = turns == seen.turns;
   bool did_any = false;
