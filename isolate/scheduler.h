@@ -67,7 +67,8 @@ struct Worker {
   // and release: whoever takes the isolate owns it.
   std::atomic<IsolateRecord*> next{nullptr};
   ReadyQueue queue;
-  // For the monitor. Relaxed, both: it looks closer before it does anything.
+  // For the monitor, which looks closer before it does anything: relaxed, but that a residence that
+  // is seen here is complete.
   std::atomic<Residence*> running{nullptr};  // set and cleared in managed state
   std::atomic<uint64_t> turns{0};
   // Of the thread that has the worker; and the thread, which is written in the states that
