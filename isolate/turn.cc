@@ -81,8 +81,9 @@ void RunTurn(WorkerThread& thread, IsolateRecord& record) {
   }
   residence->mutator().LeaveNative();
   if (Worker* worker = thread.worker.load(std::memory_order_relaxed)) {  // own
-    // See Worker. The turns are written by this thread only, so no addition.
+    // Release: the monitor looks at its mutator.
     worker->running.store(residence, std::memory_order_release);
+    // Relaxed: see Worker. Written by this thread only, so no addition.
     worker->turns.store(worker->turns.load(std::memory_order_relaxed) + 1,
                         std::memory_order_relaxed);
   }

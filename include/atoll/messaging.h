@@ -39,7 +39,7 @@ struct PortOptions {
 
 /// An end of messages: open until it is closed, destroyed, or its isolate ends; and it keeps the
 /// isolate alive as long. Used in turns of the isolate that opened it alone; it may be destroyed
-/// anywhere once the isolate has ended. Opening and closing cost about 20 ns.
+/// anywhere once the isolate has ended, but before its group. Opening and closing cost about 20 ns.
 class ReceivePort {
  public:
   ReceivePort() = default;

@@ -26,11 +26,12 @@ class RefusalTest : public MessagingTest {
     });
     EXPECT_EQ(info.reason, ExitReason::kReturned);
   }
-  /// Nothing has changed: neither blocks nor off-heap memory.
+  /// Nothing is left of the copy: no block more is in use. (Less may be: workers without work give
+  /// theirs back.)
   Status ExpectRefusedWithoutTrace(Isolate& isolate, const SendPort& to, Ref message) {
     const size_t used = heap().state().pool.used_bytes();
     const Status why = ExpectNotSent(isolate, to, message, SendStatus::kRefused);
-    EXPECT_EQ(heap().state().pool.used_bytes(), used);
+    EXPECT_LE(heap().state().pool.used_bytes(), used);
     return why;
   }
 
