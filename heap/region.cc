@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "atoll/handles.h"
@@ -15,6 +16,29 @@ Status NoPartIds(const RegionState& region) {
           "region \"" + region.options.name +
               "\": all part ids of the process are in use; "
               "destroy regions, or let receivers collect what they adopted"};
+}
+
+// Keeps group collections, which read the lists of all regions, away from one. A managed mutator of
+// the heap does so by itself, and must not wait for them; any other caller does by their lock.
+class HoldOffGroupCollections {
+ public:
+  explicit HoldOffGroupCollections(HeapState& heap) {
+    const MutatorThread* current = MutatorThread::Current();
+    if (current != nullptr && current->manager() == &heap.safepoints &&
+        current->state() == MutatorState::kManaged) {
+      return;
+    }
+    lock_.emplace(heap.regions_mutex);
+  }
+
+ private:
+  std::optional<platform::MutexLock> lock_;
+};
+
+void RunFinalizers(const std::vector<Finalizer>& finalizers) {
+  for (const Finalizer& finalizer : finalizers) {
+    if (finalizer.fn != nullptr) finalizer.fn(finalizer.data);
+  }
 }
 
 }  // namespace
@@ -40,7 +64,7 @@ Region::~Region() {
     region.heap.adoptions_of_gone_regions += region.stats.adoptions;
   }
   region.persistents->Clear(/*close=*/true);
-  region.FreeEverything();
+  RunFinalizers(region.FreeEverything());
   region.FreeList(region.spare_young);
   if (region.own != nullptr) region.heap.space->ReturnPartId(region.own->raw_id);
   region.heap.pool.Decay();
@@ -71,11 +95,7 @@ Status Region::Adopt(Region& source) {
                 (&to == &from ? "\": it is the same region"
                               : "\": it is of another heap, \"" + from.heap.options.name + "\"")};
   }
-  // A managed mutator keeps group collections away by itself; any other caller by this lock.
-  const MutatorThread* current = MutatorThread::Current();
-  const bool managed = current != nullptr && current->manager() == &to.heap.safepoints &&
-                       current->state() == MutatorState::kManaged;
-  if (!managed) to.heap.regions_mutex.Lock();
+  const HoldOffGroupCollections hold_off(to.heap);
   std::unique_ptr<Part> surrendered;
   from.RetireAllocators();
   Status status = from.CheckUnused("adopted");
@@ -115,25 +135,20 @@ Status Region::Adopt(Region& source) {
       ++to.stats.adoptions;
     }
   }
-  if (!managed) to.heap.regions_mutex.Unlock();
   return status;
 }
 
 Status Region::Clear() {
   RegionState& region = *state_;
-  // Keeps group collections away, which read the lists; a managed mutator of the heap may call
-  // this, so the lock is taken only by those who do not keep them away by being managed.
-  const MutatorThread* current = MutatorThread::Current();
-  const bool managed = current != nullptr && current->manager() == &region.heap.safepoints &&
-                       current->state() == MutatorState::kManaged;
-  if (!managed) region.heap.regions_mutex.Lock();
-  Status status = region.CheckUnused("cleared");
-  if (status.ok()) {
+  std::vector<Finalizer> finalizers;
+  {
+    const HoldOffGroupCollections hold_off(region.heap);
+    if (Status status = region.CheckUnused("cleared"); !status.ok()) return status;
     region.persistents->Clear(/*close=*/false);
-    region.FreeEverything();
+    finalizers = region.FreeEverything();
   }
-  if (!managed) region.heap.regions_mutex.Unlock();
-  return status;
+  RunFinalizers(finalizers);
+  return Status::Ok();
 }
 
 Ref Region::NextGuarded() {

@@ -106,7 +106,7 @@ Status RegionState::CheckUnused(const char* done) const {
 }
 
 void RegionState::TakeFinalizersOf(Mutator& mutator) {
-  if (!had_affine_finalizers) return;  // looked at by the region's size otherwise
+  if (!had_affine_finalizers) return;  // spares a look at all finalizers
   std::vector<Finalizer>& due = mutator.record().due_finalizers;
   const size_t before = due.size();
   ForEachFinalizerList([&](std::vector<Finalizer>& list) {
@@ -143,7 +143,7 @@ bool RegionState::RenewOwnPart(std::unique_ptr<Part>* old) {
   return true;
 }
 
-void RegionState::FreeEverything() {
+std::vector<Finalizer> RegionState::FreeEverything() {
   const AddressSpace& space = *heap.space;
   ATOLL_DCHECK(filling_young.empty() && filling_large.empty(),
                "region \"%s\" is freed while objects are copied into it", options.name.c_str());
@@ -191,11 +191,9 @@ void RegionState::FreeEverything() {
   mass_survivals = 0;
   old_limit_bytes = 0;
   last_major_end_nanos = 0;
-  for (const Finalizer& finalizer : finalizers) {
-    if (finalizer.fn != nullptr) finalizer.fn(finalizer.data);
-  }
   // Relaxed: as in TakeBlocks.
   AddExternalBytes(DueExternalBytes() - external_bytes.load(std::memory_order_relaxed));
+  return finalizers;
 }
 
 void RegionState::FileOldBlock(BlockIndex block) {

@@ -41,9 +41,10 @@ struct RegionState {
   /// Frees a large object's block run and cards.
   void FreeLarge(BlockIndex head);
   void FreeList(BlockList& list);
-  /// Frees everything but the own part's id and one empty block, untraced, and runs the
-  /// finalizers (thread-affine ones: at their mutator's next poll). CheckUnused holds.
-  void FreeEverything();
+  /// Frees everything but the own part's id and one empty block, untraced. Returns the finalizers,
+  /// to be run when no lock is held; thread-affine ones run at their mutator's next poll. CheckUnused
+  /// holds.
+  std::vector<Finalizer> FreeEverything();
   /// Makes the thread-affine finalizers of this mutator due: their objects leave its region.
   void TakeFinalizersOf(Mutator& mutator);
   /// External bytes of finalizers that are due and have not run: they stay this region's.

@@ -254,6 +254,8 @@ void IsolateState::End(WorkerThread& thread) {
   left_record.generation.store(0, std::memory_order_relaxed);  // see IsolateRecord
   this->~IsolateState();
   const bool rewound = taker == nullptr && place->mutator().TryRewind();
+  // Who pinned them is gone, and the next owner knows nothing of it.
+  if (taker != nullptr) place->region().state().pins.clear();
   LeaveMutator(thread, *place);
 
   if (taker != nullptr) {

@@ -35,7 +35,8 @@ class StableTable {
 
   StableTable()
       : directory_(static_cast<std::atomic<T*>*>(
-            platform::MapZeroed(kMaxSegments * sizeof(std::atomic<T*>)))) {}
+            platform::MapZeroed(kMaxSegments * sizeof(std::atomic<T*>)))),
+        max_segments_(directory_ == nullptr ? 0 : kMaxSegments) {}
   ~StableTable() {
     for (size_t i = 0; i < segments_.size(); ++i) {
       platform::Unmap(directory_[i].load(std::memory_order_relaxed), kSegmentBytes);  // one thread
@@ -47,12 +48,13 @@ class StableTable {
   StableTable(const StableTable&) = delete;
   StableTable& operator=(const StableTable&) = delete;
 
+  /// False: there was no memory for the table, and there never will be an index.
   bool ok() const { return directory_ != nullptr; }
 
   /// The entry of an index that was taken some time, or null if there never was such an index.
   T* At(uint32_t index) const {
     const uint32_t segment = index / kPerSegment;
-    if (ATOLL_UNLIKELY(segment >= kMaxSegments)) return nullptr;
+    if (ATOLL_UNLIKELY(segment >= max_segments_)) return nullptr;
     // Acquire: the segment is mapped.
     T* entries = directory_[segment].load(std::memory_order_acquire);
     return entries == nullptr ? nullptr : entries + index % kPerSegment;
@@ -93,7 +95,7 @@ class StableTable {
   /// Calls fn(T&) for each entry, taken or not.
   template <typename Fn>
   void ForEach(Fn fn) const {
-    for (uint32_t i = 0; i < kMaxSegments; ++i) {
+    for (uint32_t i = 0; i < max_segments_; ++i) {
       T* entries = directory_[i].load(std::memory_order_acquire);
       if (entries == nullptr) return;
       for (uint32_t k = 0; k < kPerSegment; ++k) fn(entries[k]);
@@ -146,7 +148,7 @@ class StableTable {
     --segment.taken;
   }
   bool AddSegment() {
-    if (segments_.size() == kMaxSegments) return false;
+    if (segments_.size() == max_segments_) return false;
     auto* entries = static_cast<T*>(platform::MapZeroed(kSegmentBytes));
     if (entries == nullptr) return false;
     const auto number = static_cast<uint32_t>(segments_.size());
@@ -161,6 +163,7 @@ class StableTable {
   }
 
   std::atomic<T*>* const directory_;  // written under mutex_
+  const uint32_t max_segments_;       // none when there was no memory for the directory
   platform::Mutex mutex_;             // guards what follows
   std::vector<Segment> segments_;
   std::vector<uint32_t> with_room_;

@@ -164,6 +164,7 @@ TEST_F(ExitTest, PersistentsPinsAndPortsStayBehind) {
   TestPort own;
   SpawnReceiver(port, [&](Isolate& isolate, Ref message) {
     SetField(isolate, 0, message);
+    EXPECT_FALSE(isolate.mutator().Unpin(ObjectOf(message)).ok()) << "it is not pinned any more";
     EXPECT_TRUE(isolate.mutator().Collect(Mutator::Collection::kMajor).ok());
     ExpectList(ObjectOf(isolate.field(0)), 0, 100);
     port.Close();
