@@ -46,6 +46,19 @@ void CopiedObjects::Clear() {
   }
 }
 
+// `object` is about to be copied, and its word of bits is empty.
+void CopiedObjects::PrefetchArea(uintptr_t object, const BlockMap& map) {
+  const uintptr_t area = object & ~(kArea - 1);
+  const uint64_t* const words = &map.copied[(area & (kBlockSize - 1)) / kGranule / 64];
+  for (size_t i = 0; i < kArea / kGranule / 64; ++i) {
+    if (words[i] != 0) return;
+  }
+  constexpr size_t kCacheLine = 64;
+  for (size_t i = 0; i < kArea; i += kCacheLine) {
+    __builtin_prefetch(reinterpret_cast<const void*>(area + i));
+  }
+}
+
 CopiedObjects::BlockMap* CopiedObjects::TakeMap() {
   BlockMap* map = spare_;
   if (map != nullptr) {

@@ -9,6 +9,9 @@
 //   destinations  8 KiB   where to, one per 16 bytes; only read where the bit is set, so only the
 //                         bits are cleared before a map is used again
 //
+// What lies side by side is mostly copied soon after each other, but back and forth, which is no
+// pattern for the processor: the first object of an area of 2 KiB has all of the area prefetched.
+//
 // Of two objects that start within the same 16 bytes (the first is a header and nothing else), the
 // one that comes second is in a table of its own.
 #ifndef ATOLL_ISOLATE_COPIED_OBJECTS_H_
@@ -71,7 +74,11 @@ class CopiedObjects {
     const auto granule = static_cast<uint32_t>((object & (kBlockSize - 1)) / kGranule);
     place->map = map;
     place->granule = granule;
-    if ((map->copied[granule / 64] >> (granule % 64) & 1) == 0) return Answer::kNew;
+    const uint64_t copied = map->copied[granule / 64];
+    if ((copied >> (granule % 64) & 1) == 0) {
+      if (ATOLL_UNLIKELY(copied == 0)) PrefetchArea(object, *map);
+      return Answer::kNew;
+    }
     place->destination = map->destinations[granule / 2];
     if (ATOLL_UNLIKELY(NeighbourIsCopied(*map, granule))) place->destination = FindSecond(object);
     return Answer::kCopied;
@@ -89,6 +96,7 @@ class CopiedObjects {
  private:
   static constexpr uint32_t kFew = 16;
   static constexpr uint32_t kMany = kFew + 1;  // few_count_ once maps are used
+  static constexpr size_t kArea = 2048;
   static constexpr size_t kSpareMaps = 128;
   static constexpr size_t kFirstCapacity = 64;
   static constexpr size_t kMostKeptCapacity = 4096;
@@ -136,6 +144,7 @@ class CopiedObjects {
     return (map.copied[granule / 64] >> ((granule ^ 1) % 64) & 1) != 0;
   }
 
+  static void PrefetchArea(uintptr_t object, const BlockMap& map);
   ATOLL_COLD bool InsertFirstOfMany(uintptr_t object, uint32_t destination);
   ATOLL_COLD const Entry* FindSlow(uint64_t key);
   const Entry* FindOrAdd(uint64_t key, bool is_shared);
