@@ -6,12 +6,7 @@
 namespace Atoll {
 
 CopiedObjects::~CopiedObjects() {
-  Clear();
-  while (spare_ != nullptr) {
-    BlockMap* const map = spare_;
-    spare_ = map->next;
-    allocator_.Free(map, sizeof(BlockMap));
-  }
+  FreeSlabs(slabs_);
   if (table_ != nullptr) allocator_.Free(table_, capacity_ * sizeof(Entry));
 }
 
@@ -21,17 +16,15 @@ void CopiedObjects::Clear() {
     return;
   }
   few_count_ = 0;
-  while (used_ != nullptr) {
-    BlockMap* const map = used_;
-    used_ = map->next;
-    if (spare_count_ < kSpareMaps) {
-      map->next = spare_;
-      spare_ = map;
-      ++spare_count_;
-    } else {
-      allocator_.Free(map, sizeof(BlockMap));
-    }
+  size_t kept = 0;
+  for (Slab** slab = &slabs_; *slab != nullptr; slab = &(*slab)->next) {
+    kept += (*slab)->capacity;
+    if (kept <= kMostKeptMaps) continue;
+    FreeSlabs(*slab);
+    *slab = nullptr;
+    break;
   }
+  slab_ = nullptr;
   if (!second_in_unit_.empty()) second_in_unit_.clear();
   entries_ = 0;
   if (capacity_ > kMostKeptCapacity) {
@@ -59,18 +52,33 @@ void CopiedObjects::PrefetchArea(uintptr_t object, const BlockMap& map) {
   }
 }
 
-CopiedObjects::BlockMap* CopiedObjects::TakeMap() {
-  BlockMap* map = spare_;
-  if (map != nullptr) {
-    spare_ = map->next;
-    --spare_count_;
-  } else {
-    map = static_cast<BlockMap*>(allocator_.Allocate(sizeof(BlockMap)));
-    if (map == nullptr) return nullptr;
+void CopiedObjects::FreeSlabs(Slab* first) {
+  while (first != nullptr) {
+    Slab* const slab = first;
+    first = slab->next;
+    allocator_.Free(slab, Slab::Bytes(slab->capacity));
   }
+}
+
+bool CopiedObjects::EnterNextSlab() {
+  Slab*& next = slab_ == nullptr ? slabs_ : slab_->next;
+  if (next == nullptr) {
+    const size_t capacity = slab_ == nullptr ? kFirstSlab : 2 * slab_->capacity;
+    auto* slab = static_cast<Slab*>(allocator_.Allocate(Slab::Bytes(capacity)));
+    if (slab == nullptr) return false;
+    slab->next = nullptr;
+    slab->capacity = capacity;
+    next = slab;
+  }
+  slab_ = next;
+  maps_in_slab_ = 0;
+  return true;
+}
+
+CopiedObjects::BlockMap* CopiedObjects::TakeMap() {
+  if ((slab_ == nullptr || maps_in_slab_ == slab_->capacity) && !EnterNextSlab()) return nullptr;
+  BlockMap* const map = &slab_->maps()[maps_in_slab_++];
   std::memset(map->copied, 0, sizeof map->copied);
-  map->next = used_;
-  used_ = map;
   return map;
 }
 

@@ -35,7 +35,6 @@ class CopiedObjects {
  public:
   struct BlockMap {
     static constexpr int kUnitShift = 4;
-    BlockMap* next;  // of those in use, or of the spares
     uint64_t copied[kBlockSize / kGranule / 64];
     uint32_t destinations[kBlockSize >> kUnitShift];
   };
@@ -57,7 +56,7 @@ class CopiedObjects {
   CopiedObjects(const CopiedObjects&) = delete;
   CopiedObjects& operator=(const CopiedObjects&) = delete;
 
-  /// Forgets everything; keeps at most kSpareMaps maps. O(1) after a small copy.
+  /// Forgets everything; keeps the table and the maps up to some size. O(1) after a small copy.
   void Clear();
 
   /// `object` lies in the reservation.
@@ -97,9 +96,20 @@ class CopiedObjects {
   static constexpr uint32_t kFew = 16;
   static constexpr uint32_t kMany = kFew + 1;  // few_count_ once maps are used
   static constexpr size_t kArea = 2048;
-  static constexpr size_t kSpareMaps = 128;
+  static constexpr size_t kFirstSlab = 16;
+  static constexpr size_t kMostKeptMaps = 128;
   static constexpr size_t kFirstCapacity = 64;
   static constexpr size_t kMostKeptCapacity = 4096;
+
+  // Maps come in slabs, each twice as large as the one before it: one by one, most would be memory
+  // that the system has to map anew for each copy.
+  struct Slab {
+    Slab* next;
+    size_t capacity;
+
+    BlockMap* maps() { return reinterpret_cast<BlockMap*>(this + 1); }
+    static size_t Bytes(size_t capacity) { return sizeof(Slab) + capacity * sizeof(BlockMap); }
+  };
 
   // An entry whose epoch is not the current one is empty.
   struct Entry {
@@ -153,6 +163,8 @@ class CopiedObjects {
   Entry* Probe(uint64_t key) const;
   bool Grow(size_t capacity);
   BlockMap* TakeMap();
+  bool EnterNextSlab();
+  void FreeSlabs(Slab* first);
 
   uint32_t* const tags_;  // biased, as in AddressSpace
   GroupAllocator& allocator_;
@@ -165,9 +177,9 @@ class CopiedObjects {
   Entry* table_ = nullptr;  // linear probing, at most half full
   size_t capacity_ = 0;
   size_t entries_ = 0;
-  BlockMap* used_ = nullptr;
-  BlockMap* spare_ = nullptr;
-  size_t spare_count_ = 0;
+  Slab* slabs_ = nullptr;    // the oldest, and smallest, first
+  Slab* slab_ = nullptr;     // that maps are taken from
+  size_t maps_in_slab_ = 0;  // those taken
   std::unordered_map<uintptr_t, uint32_t> second_in_unit_;
 };
 
