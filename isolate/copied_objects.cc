@@ -1,6 +1,7 @@
 #include "isolate/copied_objects.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 namespace Atoll {
@@ -84,7 +85,7 @@ CopiedObjects::BlockMap* CopiedObjects::TakeMap() {
 
 // The entry of `key`, or the empty one where it belongs.
 CopiedObjects::Entry* CopiedObjects::Probe(uint64_t key) const {
-  uint64_t at = key & mask_;
+  uint64_t at = Home(key);
   while (table_[at].key != key && table_[at].key >> 32 == key >> 32) at = (at + 1) & mask_;
   return &table_[at];
 }
@@ -102,6 +103,7 @@ bool CopiedObjects::Grow(size_t capacity) {
   table_ = table;
   capacity_ = capacity;
   mask_ = capacity - 1;
+  home_shift_ = 32 - std::countr_zero(capacity);
   for (size_t i = 0; i < old_capacity; ++i) {
     const Entry& entry = old_table[i];
     if (entry.key >> 32 == epoch_ >> 32) *Probe(entry.key) = entry;
