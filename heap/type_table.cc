@@ -9,6 +9,7 @@ constexpr size_t kTableBytes = (size_t{header::kMaxTypeId} + 1) * sizeof(Type);
 constexpr uint32_t kMaxFixedSize = uint32_t{1} << 24;
 // Shorter arrays than this have a size that fits 64 bits and a length that fits 32.
 constexpr uint32_t kInlineLengthEnd = uint32_t{1} << 31;
+constexpr uint32_t kLongestPlain = 512;
 
 Status Bad(const TypeInfo& info, const std::string& what) {
   return {StatusCode::kInvalidArgument, "type \"" + info.name + "\": " + what};
@@ -170,6 +171,10 @@ Result<const Type*> TypeTable::Register(const TypeInfo& info) {
   const bool is_slow = info.flags.non_moving || info.flags.unsendable;
   type.inline_size = type.has_elements() || is_slow ? 0 : info.fixed_size;
   type.inline_length_end = type.has_elements() && !is_slow ? kInlineLengthEnd : 0;
+  const bool is_plain = type.inline_size != 0 && type.layout <= Layout::kFixed &&
+                        !type.has_long_bitmap && !type.has_moved_hook &&
+                        type.fixed_size <= kLongestPlain;
+  type.plain_size = is_plain ? info.fixed_size : 0;
   details_.push_back(std::move(details));
   type.details = &details_.back();
   ++count_;

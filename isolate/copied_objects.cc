@@ -1,17 +1,13 @@
 #include "isolate/copied_objects.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 namespace Atoll {
 
 CopiedObjects::~CopiedObjects() {
-  Clear();
-  while (spare_ != nullptr) {
-    BlockMap* const map = spare_;
-    spare_ = map->next;
-    allocator_.Free(map, sizeof(BlockMap));
-  }
+  FreeSlabs(slabs_);
   if (table_ != nullptr) allocator_.Free(table_, capacity_ * sizeof(Entry));
 }
 
@@ -21,17 +17,15 @@ void CopiedObjects::Clear() {
     return;
   }
   few_count_ = 0;
-  while (used_ != nullptr) {
-    BlockMap* const map = used_;
-    used_ = map->next;
-    if (spare_count_ < kSpareMaps) {
-      map->next = spare_;
-      spare_ = map;
-      ++spare_count_;
-    } else {
-      allocator_.Free(map, sizeof(BlockMap));
-    }
+  size_t kept = 0;
+  for (Slab** slab = &slabs_; *slab != nullptr; slab = &(*slab)->next) {
+    kept += (*slab)->capacity;
+    if (kept <= kMostKeptMaps) continue;
+    FreeSlabs(*slab);
+    *slab = nullptr;
+    break;
   }
+  slab_ = nullptr;
   if (!second_in_unit_.empty()) second_in_unit_.clear();
   entries_ = 0;
   if (capacity_ > kMostKeptCapacity) {
@@ -46,24 +40,52 @@ void CopiedObjects::Clear() {
   }
 }
 
-CopiedObjects::BlockMap* CopiedObjects::TakeMap() {
-  BlockMap* map = spare_;
-  if (map != nullptr) {
-    spare_ = map->next;
-    --spare_count_;
-  } else {
-    map = static_cast<BlockMap*>(allocator_.Allocate(sizeof(BlockMap)));
-    if (map == nullptr) return nullptr;
+// `object` is about to be copied, and its word of bits is empty.
+void CopiedObjects::PrefetchArea(uintptr_t object, const BlockMap& map) {
+  const uintptr_t area = object & ~(kArea - 1);
+  const uint64_t* const words = &map.copied[(area & (kBlockSize - 1)) / kGranule / 64];
+  for (size_t i = 0; i < kArea / kGranule / 64; ++i) {
+    if (words[i] != 0) return;
   }
+  constexpr size_t kCacheLine = 64;
+  for (size_t i = 0; i < kArea; i += kCacheLine) {
+    __builtin_prefetch(reinterpret_cast<const void*>(area + i));
+  }
+}
+
+void CopiedObjects::FreeSlabs(Slab* first) {
+  while (first != nullptr) {
+    Slab* const slab = first;
+    first = slab->next;
+    allocator_.Free(slab, Slab::Bytes(slab->capacity));
+  }
+}
+
+bool CopiedObjects::EnterNextSlab() {
+  Slab*& next = slab_ == nullptr ? slabs_ : slab_->next;
+  if (next == nullptr) {
+    const size_t capacity = slab_ == nullptr ? kFirstSlab : 2 * slab_->capacity;
+    auto* slab = static_cast<Slab*>(allocator_.Allocate(Slab::Bytes(capacity)));
+    if (slab == nullptr) return false;
+    slab->next = nullptr;
+    slab->capacity = capacity;
+    next = slab;
+  }
+  slab_ = next;
+  maps_in_slab_ = 0;
+  return true;
+}
+
+CopiedObjects::BlockMap* CopiedObjects::TakeMap() {
+  if ((slab_ == nullptr || maps_in_slab_ == slab_->capacity) && !EnterNextSlab()) return nullptr;
+  BlockMap* const map = &slab_->maps()[maps_in_slab_++];
   std::memset(map->copied, 0, sizeof map->copied);
-  map->next = used_;
-  used_ = map;
   return map;
 }
 
 // The entry of `key`, or the empty one where it belongs.
 CopiedObjects::Entry* CopiedObjects::Probe(uint64_t key) const {
-  uint64_t at = key & mask_;
+  uint64_t at = Home(key);
   while (table_[at].key != key && table_[at].key >> 32 == key >> 32) at = (at + 1) & mask_;
   return &table_[at];
 }
@@ -81,6 +103,7 @@ bool CopiedObjects::Grow(size_t capacity) {
   table_ = table;
   capacity_ = capacity;
   mask_ = capacity - 1;
+  home_shift_ = 32 - std::countr_zero(capacity);
   for (size_t i = 0; i < old_capacity; ++i) {
     const Entry& entry = old_table[i];
     if (entry.key >> 32 == epoch_ >> 32) *Probe(entry.key) = entry;

@@ -9,6 +9,9 @@
 //   destinations  8 KiB   where to, one per 16 bytes; only read where the bit is set, so only the
 //                         bits are cleared before a map is used again
 //
+// What lies side by side is mostly copied soon after each other, but back and forth, which is no
+// pattern for the processor: the first object of an area of 2 KiB has all of the area prefetched.
+//
 // Of two objects that start within the same 16 bytes (the first is a header and nothing else), the
 // one that comes second is in a table of its own.
 #ifndef ATOLL_ISOLATE_COPIED_OBJECTS_H_
@@ -32,7 +35,6 @@ class CopiedObjects {
  public:
   struct BlockMap {
     static constexpr int kUnitShift = 4;
-    BlockMap* next;  // of those in use, or of the spares
     uint64_t copied[kBlockSize / kGranule / 64];
     uint32_t destinations[kBlockSize >> kUnitShift];
   };
@@ -54,14 +56,14 @@ class CopiedObjects {
   CopiedObjects(const CopiedObjects&) = delete;
   CopiedObjects& operator=(const CopiedObjects&) = delete;
 
-  /// Forgets everything; keeps at most kSpareMaps maps. O(1) after a small copy.
+  /// Forgets everything; keeps the table and the maps up to some size. O(1) after a small copy.
   void Clear();
 
   /// `object` lies in the reservation.
   ATOLL_ALWAYS_INLINE Answer Find(uintptr_t object, Place* place) {
     if (few_count_ <= kFew) return FindAmongFew(object, place);
     const uint64_t key = epoch_ | object >> kBlockShift;
-    const Entry* entry = &table_[(object >> kBlockShift) & mask_];
+    const Entry* entry = &table_[Home(object >> kBlockShift)];
     if (ATOLL_UNLIKELY(entry->key != key)) {
       entry = FindSlow(key);
       if (entry == nullptr) return Answer::kRefused;
@@ -71,7 +73,11 @@ class CopiedObjects {
     const auto granule = static_cast<uint32_t>((object & (kBlockSize - 1)) / kGranule);
     place->map = map;
     place->granule = granule;
-    if ((map->copied[granule / 64] >> (granule % 64) & 1) == 0) return Answer::kNew;
+    const uint64_t copied = map->copied[granule / 64];
+    if ((copied >> (granule % 64) & 1) == 0) {
+      if (ATOLL_UNLIKELY(copied == 0)) PrefetchArea(object, *map);
+      return Answer::kNew;
+    }
     place->destination = map->destinations[granule / 2];
     if (ATOLL_UNLIKELY(NeighbourIsCopied(*map, granule))) place->destination = FindSecond(object);
     return Answer::kCopied;
@@ -89,9 +95,21 @@ class CopiedObjects {
  private:
   static constexpr uint32_t kFew = 16;
   static constexpr uint32_t kMany = kFew + 1;  // few_count_ once maps are used
-  static constexpr size_t kSpareMaps = 128;
+  static constexpr size_t kArea = 2048;
+  static constexpr size_t kFirstSlab = 16;
+  static constexpr size_t kMostKeptMaps = 128;
   static constexpr size_t kFirstCapacity = 64;
   static constexpr size_t kMostKeptCapacity = 4096;
+
+  // Maps come in slabs, each twice as large as the one before it: one by one, most would be memory
+  // that the system has to map anew for each copy.
+  struct Slab {
+    Slab* next;
+    size_t capacity;
+
+    BlockMap* maps() { return reinterpret_cast<BlockMap*>(this + 1); }
+    static size_t Bytes(size_t capacity) { return sizeof(Slab) + capacity * sizeof(BlockMap); }
+  };
 
   // An entry whose epoch is not the current one is empty.
   struct Entry {
@@ -99,6 +117,10 @@ class CopiedObjects {
     BlockMap* map;  // null: the block is shared
   };
 
+  // By the golden ratio: blocks in a row do not meet, nor do several rows pile up.
+  ATOLL_ALWAYS_INLINE size_t Home(uint64_t key) const {
+    return static_cast<uint32_t>(key) * uint32_t{0x9E3779B1} >> home_shift_;
+  }
   ATOLL_ALWAYS_INLINE Answer FindAmongFew(uintptr_t object, Place* place) {
     for (uint32_t i = 0; i < few_count_; ++i) {
       if (few_[i] != object) continue;
@@ -136,6 +158,7 @@ class CopiedObjects {
     return (map.copied[granule / 64] >> ((granule ^ 1) % 64) & 1) != 0;
   }
 
+  static void PrefetchArea(uintptr_t object, const BlockMap& map);
   ATOLL_COLD bool InsertFirstOfMany(uintptr_t object, uint32_t destination);
   ATOLL_COLD const Entry* FindSlow(uint64_t key);
   const Entry* FindOrAdd(uint64_t key, bool is_shared);
@@ -144,6 +167,8 @@ class CopiedObjects {
   Entry* Probe(uint64_t key) const;
   bool Grow(size_t capacity);
   BlockMap* TakeMap();
+  bool EnterNextSlab();
+  void FreeSlabs(Slab* first);
 
   uint32_t* const tags_;  // biased, as in AddressSpace
   GroupAllocator& allocator_;
@@ -153,12 +178,13 @@ class CopiedObjects {
 
   uint64_t epoch_ = uint64_t{1} << 32;
   uint64_t mask_ = 0;
+  int home_shift_ = 0;      // 32 - log2(capacity_)
   Entry* table_ = nullptr;  // linear probing, at most half full
   size_t capacity_ = 0;
   size_t entries_ = 0;
-  BlockMap* used_ = nullptr;
-  BlockMap* spare_ = nullptr;
-  size_t spare_count_ = 0;
+  Slab* slabs_ = nullptr;    // the oldest, and smallest, first
+  Slab* slab_ = nullptr;     // that maps are taken from
+  size_t maps_in_slab_ = 0;  // those taken
   std::unordered_map<uintptr_t, uint32_t> second_in_unit_;
 };
 

@@ -17,8 +17,6 @@ inline bool NeverCancelled() { return false; }
 struct CopyOptions {
   /// Asked after each poll, about every 64 KiB: true ends the copy with kCancelled.
   FunctionRef<bool()> is_cancelled = NeverCancelled;
-  /// Objects of types declared unsendable are copied too: what is parked stays in its isolate.
-  bool may_copy_unsendable = false;
   /// CopyInto: the copies are shared objects at once, not the destination's. Weak references and
   /// ephemerons are refused: shared objects have none.
   bool for_shared = false;

@@ -1,15 +1,16 @@
 // The copying of one graph, for one encoding and one sink.
 //
-// Depth first: an object is copied when the first reference to it is seen, and waits on a stack to
-// have its own slots looked at; these are read in the copy, which holds the source's words until
-// then. So each object is read once, siblings come to lie side by side, and a list of any length
-// needs one entry of the stack. Arrays are looked at in pieces, so that a wide one needs few.
+// Depth first, by slots: what a slot refers to is copied when the slot's turn comes, and its own
+// slots are pushed then: slots of the copy, which hold the source's words until their turn. So each
+// object is read once, copies lie behind what refers to them, as the collector lays out what it
+// moves, and a list of any length needs one entry of the stack. Arrays are looked at in pieces, so
+// that a wide one needs few.
 //
 // Entries of the stack, by their low bits:
-//   0  a copy whose slots are still the source's
-//   1  the rest of such an array; below it: the first element that is left
-//   2  a copy of a custom type; below it: the source's object, on which `trace` is called
-//   3  a slot of a copy
+//   0  a slot of a copy; its word refers into the heap
+//   1  a copy that is not plain (see Type::plain_size); its slots are still to be looked at
+//   2  the rest of an array; below it: the first element that is left
+//   3  a copy of a custom type; below it: the source's object, on which `trace` is called
 #ifndef ATOLL_ISOLATE_GRAPH_COPY_INL_H_
 #define ATOLL_ISOLATE_GRAPH_COPY_INL_H_
 
@@ -78,9 +79,10 @@ class GraphCopy final : private SlotVisitor {
     *inside = false;
     if (!encoding_.RefersInto(word, base_, size_)) return word;
     uintptr_t address = 0;
-    const auto push = [this](MarkEntry entry) { return stack_.TryPush(entry); };
-    if (Reach(encoding_.Decode(word), &address, push) != CopiedObjects::Answer::kCopied)
+    if (Reach(encoding_.Decode(word), &address, base_, size_, PushToStack()) !=
+        CopiedObjects::Answer::kCopied) {
       return word;
+    }
     *inside = true;
     return encoding_.Encode(word, address);
   }
@@ -105,9 +107,9 @@ class GraphCopy final : private SlotVisitor {
   static constexpr size_t kLongLeaf = 128;
   static constexpr int kRoundsBeforeIndex = 2;
   static constexpr MarkEntry kKindMask = 7;
-  static constexpr MarkEntry kArrayRest = 1;
-  static constexpr MarkEntry kCustom = 2;
-  static constexpr MarkEntry kSlot = 3;
+  static constexpr MarkEntry kScan = 1;
+  static constexpr MarkEntry kArrayRest = 2;
+  static constexpr MarkEntry kCustom = 3;
 
   bool ok() const { return failure_ == CopyFailure::kNone; }
   ATOLL_COLD void Fail(CopyFailure failure, uintptr_t object = 0) {
@@ -125,14 +127,16 @@ class GraphCopy final : private SlotVisitor {
   // ---- Reaching objects
 
   // Finds or makes the copy of a source object: kCopied and what references to it say, or kShared,
-  // or kRefused. Push: bool(MarkEntry).
+  // or kRefused. Push: bool(MarkEntry); base and size: the members, see Drain.
   template <typename Push>
-  ATOLL_ALWAYS_INLINE CopiedObjects::Answer Reach(uintptr_t object, uintptr_t* address, Push push) {
+  ATOLL_ALWAYS_INLINE CopiedObjects::Answer Reach(uintptr_t object, uintptr_t* address,
+                                                  uintptr_t base, size_t size, Push push) {
     using Answer = CopiedObjects::Answer;
     CopiedObjects::Place place;
     const Answer answer = copied_.Find(object, &place);
     if (ATOLL_LIKELY(answer == Answer::kNew)) {
-      return CopyObject(object, place, address, push) ? Answer::kCopied : Answer::kRefused;
+      return CopyObject(object, place, address, base, size, push) ? Answer::kCopied
+                                                                  : Answer::kRefused;
     }
     if (answer == Answer::kCopied) {
       *address = sink_.AddressOf(place.destination);
@@ -141,14 +145,17 @@ class GraphCopy final : private SlotVisitor {
     }
     return answer;
   }
+  auto PushToStack() {
+    return [this](MarkEntry entry) { return stack_.TryPush(entry); };
+  }
 
-  // The slot of a copy still holds the source's word.
+  // The slot's turn has come. Looks again: a `trace` callback may have visited it twice.
   template <typename Push>
   ATOLL_ALWAYS_INLINE void Visit(uintptr_t slot, uintptr_t base, size_t size, Push push) {
     const Word word = At(slot);
-    if (!encoding_.RefersInto(word, base, size)) return;
+    if (ATOLL_UNLIKELY(!encoding_.RefersInto(word, base, size))) return;
     uintptr_t address = 0;
-    const CopiedObjects::Answer answer = Reach(encoding_.Decode(word), &address, push);
+    const CopiedObjects::Answer answer = Reach(encoding_.Decode(word), &address, base, size, push);
     if (ATOLL_LIKELY(answer == CopiedObjects::Answer::kCopied)) {
       At(slot) = encoding_.Encode(word, address);
       sink_.NoteInside(slot);
@@ -156,66 +163,97 @@ class GraphCopy final : private SlotVisitor {
       sink_.NoteShared(slot);
     }
   }
-  void Visit(uintptr_t slot) {
-    Visit(slot, base_, size_, [this](MarkEntry entry) { return stack_.TryPush(entry); });
+  void Visit(uintptr_t slot) { Visit(slot, base_, size_, PushToStack()); }
+  void VisitLater(uintptr_t slot) {
+    if (!encoding_.RefersInto(At(slot), base_, size_)) return;
+    if (ATOLL_UNLIKELY(!stack_.TryPush(slot))) Fail(CopyFailure::kMemory);
   }
 
   template <typename Push>
   ATOLL_ALWAYS_INLINE bool CopyObject(uintptr_t object, const CopiedObjects::Place& place,
-                                      uintptr_t* address, Push push) {
+                                      uintptr_t* address, uintptr_t base, size_t size, Push push) {
     // Relaxed: the type was published with the object; flags and hash may change beside it.
     const Word header_word = HeaderOf(object).load(std::memory_order_relaxed);
     const Type& type = TypeOfHeader(header_word);
-    if (ATOLL_UNLIKELY(type.flags.unsendable || type.flags.non_moving) && !MayCopy(object, type)) {
-      return false;
+    uintptr_t at = 0;
+    bool pushed = true;
+    if (ATOLL_LIKELY(type.plain_size != 0)) {
+      at = Allocate(object, type.plain_size, place);
+      if (ATOLL_UNLIKELY(at == 0)) return false;
+      At(at) = header_word & ~Word{0xFF};
+      // Copied and looked at in one go: whether there is a reference is known the sooner.
+      uint64_t bit = uint64_t{1} << (type.plain_size / sizeof(Word) - 1);
+      for (size_t i = type.plain_size - sizeof(Word); i >= kHeaderSize; i -= sizeof(Word)) {
+        const Word word = Slot(object + i).LoadAcquire().word;
+        At(at + i) = word;
+        bit >>= 1;
+        if ((type.bitmap & bit) != 0 && encoding_.RefersInto(word, base, size)) {
+          pushed &= push(at + i);
+        }
+      }
+    } else {
+      at = CopyOther(object, header_word, type, place);
+      if (at == 0) return false;
+      if (type.layout == Layout::kCustom) {
+        pushed = push(object) && push(at | kCustom);
+      } else if (!type.is_leaf()) {
+        pushed = push(at | kScan);
+      }
     }
-    const size_t length = type.has_elements() ? LengthOf(type, object) : 0;
-    const size_t size = type.has_elements() ? SizeForLength(type, length) : type.fixed_size;
-    const uintptr_t at = sink_.Allocate(size);
-    if (ATOLL_UNLIKELY(at == 0)) {
-      Fail(sink_.failure(), object);
-      return false;
-    }
-    if (ATOLL_UNLIKELY(!copied_.Insert(object, place, sink_.DestinationOf(at)))) {
+    if (ATOLL_UNLIKELY(!pushed)) {
       Fail(CopyFailure::kMemory, object);
       return false;
     }
-    const uint8_t flags = size >= Sink::kLargeFrom ? header::kLarge : 0;
-    At(at) = (header_word & ~Word{0xFF}) | flags;
-    if (ATOLL_LIKELY(size <= kLongLeaf)) {
+    *address = sink_.AddressAt(at);
+    if (ATOLL_UNLIKELY(watching_keys_)) WakeEphemerons(object);
+    return true;
+  }
+  // What Type::plain_size leaves out. 0: failed.
+  uintptr_t CopyOther(uintptr_t object, Word header_word, const Type& type,
+                      const CopiedObjects::Place& place) {
+    if (!MayCopy(object, type)) return 0;
+    const size_t length = type.has_elements() ? LengthOf(type, object) : 0;
+    const size_t size = type.has_elements() ? SizeForLength(type, length) : type.fixed_size;
+    const uintptr_t at = Allocate(object, size, place);
+    if (at == 0) return 0;
+    At(at) = (header_word & ~Word{0xFF}) | (size >= Sink::kLargeFrom ? header::kLarge : 0);
+    if (size <= kLongLeaf) {
       CopyWords(object, at, kHeaderSize, size);
     } else if (!CopyLong(object, at, size, type)) {
-      return false;
+      return 0;
     }
     // Another mutator of the region may have shrunk it meanwhile: the copy has the size it has.
     if (type.has_elements()) Mutator::StoreLength(type, at, length);
-    budget_ -= static_cast<int64_t>(size) + kCostOfObject;
-    *address = sink_.AddressAt(at);
-    if (ATOLL_UNLIKELY(type.has_moved_hook)) {
+    if (type.has_moved_hook) {
       type.details->moved(ObjectPtr(at), object);
       sink_.NoteMoved();
     }
-    if (ATOLL_UNLIKELY(watching_keys_)) WakeEphemerons(object);
-    if (type.is_leaf()) return true;
-    if (ATOLL_UNLIKELY(options_.for_shared &&
-                       (type.layout == Layout::kWeakRef || type.layout == Layout::kEphemeron))) {
-      Fail(CopyFailure::kWeak, object);
-      return false;
+    return at;
+  }
+  // Where the copy of `object` is to be written, or 0.
+  ATOLL_ALWAYS_INLINE uintptr_t Allocate(uintptr_t object, size_t size,
+                                         const CopiedObjects::Place& place) {
+    const uintptr_t at = sink_.Allocate(size);
+    if (ATOLL_UNLIKELY(at == 0)) {
+      Fail(sink_.failure(), object);
+      return 0;
     }
-    if (ATOLL_UNLIKELY(type.layout == Layout::kCustom)) {
-      if (push(object) && push(at | kCustom)) return true;
-    } else if (ATOLL_LIKELY(push(at))) {
-      return true;
+    if (ATOLL_UNLIKELY(!copied_.Insert(object, place, sink_.DestinationOf(at)))) {
+      Fail(CopyFailure::kMemory, object);
+      return 0;
     }
-    Fail(CopyFailure::kMemory, object);
-    return false;
+    budget_ -= static_cast<int64_t>(size) + kCostOfObject;
+    return at;
   }
 
   bool MayCopy(uintptr_t object, const Type& type) {
+    const bool is_weak = type.layout == Layout::kWeakRef || type.layout == Layout::kEphemeron;
     if (type.flags.non_moving) {
       Fail(CopyFailure::kNonMoving, object);
-    } else if (!options_.may_copy_unsendable) {
+    } else if (type.flags.unsendable) {
       Fail(CopyFailure::kUnsendable, object);
+    } else if (is_weak && options_.for_shared) {
+      Fail(CopyFailure::kWeak, object);
     }
     return ok();
   }
@@ -265,7 +303,6 @@ class GraphCopy final : private SlotVisitor {
     // Locals: what is stored into copies might else be members, for all that the compiler knows.
     const uintptr_t base = base_;
     const size_t size = size_;
-    const Type* const types = types_;
     while (ok()) {
       MarkEntry entry;
       if (ATOLL_UNLIKELY(!top.Pop(&entry))) {
@@ -277,38 +314,28 @@ class GraphCopy final : private SlotVisitor {
       }
       if (ATOLL_UNLIKELY(budget_ < 0)) Poll();
       if (ATOLL_LIKELY((entry & kKindMask) == 0)) {
-        const Type& type = types[(At(entry) >> header::kTypeShift) & header::kMaxTypeId];
-        if (ATOLL_LIKELY(type.layout == Layout::kFixed && !type.has_long_bitmap)) {
-          VisitBitmap(
-              entry + kHeaderSize, type.bitmap, [&](Slot slot) __attribute__((always_inline)) {
-                Visit(slot.address(), base, size, push);
-              });
-          continue;
-        }
+        Visit(entry, base, size, push);
+      } else {
+        stack_.Return(top);
+        Scan(entry);
+        top = stack_.Borrow();
       }
-      stack_.Return(top);
-      ScanEntry(entry);
-      top = stack_.Borrow();
     }
     stack_.Return(top);
   }
   ATOLL_COLD bool PushSlow(MarkEntry entry) { return stack_.TryPush(entry); }
   ATOLL_COLD bool PopSlow(MarkEntry* entry) { return stack_.Pop(entry); }
 
-  void ScanEntry(MarkEntry entry) {
+  void Scan(MarkEntry entry) {
     const uintptr_t at = entry & ~kKindMask;
+    const Type& type = TypeOfHeader(At(at));
     switch (entry & kKindMask) {
       case kArrayRest:
-        ScanElements(at, TypeOfHeader(At(at)), PopWord());
-        return;
+        return ScanElements(at, type, PopWord());
       case kCustom:
-        ScanCustom(at, PopWord());
-        return;
-      case kSlot:
-        Visit(at);
-        return;
+        return ScanCustom(at, type, PopWord());
       default:
-        ScanCopy(at, TypeOfHeader(At(at)));
+        return ScanCopy(at, type);
     }
   }
   Word PopWord() {
@@ -318,7 +345,7 @@ class GraphCopy final : private SlotVisitor {
   }
 
   void ScanCopy(uintptr_t at, const Type& type) {
-    const auto visit = [this](Slot slot) { Visit(slot.address()); };
+    const auto visit = [this](Slot slot) { VisitLater(slot.address()); };
     switch (type.layout) {
       case Layout::kLeaf:
       case Layout::kCustom:  // has an entry of its own kind
@@ -348,13 +375,12 @@ class GraphCopy final : private SlotVisitor {
     }
     // Elements that refer to nothing new take time as well.
     budget_ -= static_cast<int64_t>(kPiece * sizeof(Word));
-    VisitElements(at, type, first, kPiece, [this](Slot slot) { Visit(slot.address()); });
+    VisitElements(at, type, first, kPiece, [this](Slot slot) { VisitLater(slot.address()); });
   }
 
-  void ScanCustom(uintptr_t at, uintptr_t object) {
+  void ScanCustom(uintptr_t at, const Type& type, uintptr_t object) {
     custom_copy_ = at;
     custom_object_ = object;
-    const Type& type = TypeOfHeader(At(at));
     custom_size_ = ObjectSize(type, at);
     // On the source's object: the copy may not be what the callback expects before it is complete.
     type.details->trace(ObjectPtr(object), *this);
@@ -364,8 +390,8 @@ class GraphCopy final : private SlotVisitor {
     if (offset < kHeaderSize || offset > custom_size_ - sizeof(Word) ||
         offset % sizeof(Word) != 0) {
       Fail(CopyFailure::kForeignSlot, custom_object_);
-    } else if (!stack_.TryPush((custom_copy_ + offset) | kSlot)) {
-      Fail(CopyFailure::kMemory, custom_object_);
+    } else {
+      VisitLater(custom_copy_ + offset);
     }
   }
 

@@ -63,10 +63,8 @@ bool TryPackOne(const Mutator& source, Ref root, SmallImage* small) {
   const uintptr_t object = encoding.Decode(root.word);
   if ((source.TagOf(object) & tag::kShared) != 0) return true;
   const Type& type = source.TypeOf(ObjectPtr(object));
-  const size_t words = type.fixed_size / sizeof(Word);
-  if (words > SmallImage::kWords || type.has_elements() ||
-      (type.layout != Layout::kLeaf && type.layout != Layout::kFixed) || type.flags.unsendable ||
-      type.flags.non_moving || type.has_moved_hook ||
+  const size_t words = type.plain_size / sizeof(Word);
+  if (words == 0 || words > SmallImage::kWords ||
       // Relaxed: see RegionState.
       source.region().state().had_finalizers.load(std::memory_order_relaxed)) {
     return false;

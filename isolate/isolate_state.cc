@@ -306,7 +306,7 @@ bool IsolateState::TryPark(WorkerThread& thread) {
   VisitRoots(reader);
   Image image;
   const auto packing = thread.copier->Pack(*mutator_, thread.roots, group_->options.park_bytes,
-                                           nullptr, &image, {.may_copy_unsendable = true});
+                                           nullptr, &image);
   if (!packing.ok() || packing.value() != GraphCopier::Packing::kImage) return false;
   parked = std::move(image);
   MoveOut();

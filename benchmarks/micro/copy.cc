@@ -21,14 +21,19 @@ using Node = AtollHeap::Node;
 Ref RefTo(const Node* node) { return Ref{reinterpret_cast<Atoll::Word>(node)}; }
 
 /// `count` nodes in a tree, filled from its root by one allocation after another; in element 0 of
-/// the table.
-void MakeTree(MicroHeap& micro, size_t count) {
+/// the table. After each, `gap` others are made that belong to nothing.
+void MakeTree(MicroHeap& micro, size_t count, int gap = 0) {
   AtollHeap heap = micro.heap();
   Atoll::Mutator& mutator = micro.mutator();
   // Depth first, as recursive constructors make them; the stack is in C++, so nothing may move.
   const Atoll::NoCollectScope scope(mutator);
+  const auto make = [&](int64_t value) {
+    Node* node = heap.Make(value);
+    for (int i = 0; i < gap; ++i) heap.Make(0);
+    return node;
+  };
   std::vector<std::pair<Node*, size_t>> waiting;  // a node, and how many belong below it
-  Node* root = heap.Make(0);
+  Node* root = make(0);
   heap.Put(micro.table(), 0, root);
   waiting.emplace_back(root, count - 1);
   while (!waiting.empty()) {
@@ -36,10 +41,10 @@ void MakeTree(MicroHeap& micro, size_t count) {
     waiting.pop_back();
     if (below == 0) continue;
     const size_t right = (below - 1) / 2;
-    Node* left_child = heap.Make(1);
+    Node* left_child = make(1);
     node->left.Set(mutator, node, left_child);
     if (right > 0) {
-      Node* right_child = heap.Make(2);
+      Node* right_child = make(2);
       node->right.Set(mutator, node, right_child);
       waiting.emplace_back(right_child, right - 1);
     }
@@ -104,10 +109,10 @@ void PackKibibyte(benchmark::State& state) {
 BENCHMARK(PackKibibyte)->Name("copy/pack_1_KiB");
 
 /// The region is made, and destroyed with the copy in it, outside the time.
-void CopyTree(benchmark::State& state) {
+void CopyTree(benchmark::State& state, int gap) {
   const auto nodes = static_cast<size_t>(state.range(0));
   MicroHeap micro;
-  MakeTree(micro, nodes);
+  MakeTree(micro, nodes, gap);
   GraphCopier copier(micro.world().heap());
   const Ref root = RefTo(AtollHeap::At(micro.table(), 0));
   double seconds = 0;
@@ -125,11 +130,16 @@ void CopyTree(benchmark::State& state) {
   state.counters["ns_per_object"] =
       seconds * 1e9 / static_cast<double>(nodes) / static_cast<double>(state.iterations());
 }
-BENCHMARK(CopyTree)
+BENCHMARK_CAPTURE(CopyTree, dense, 0)
     ->Name("copy/tree_into_region")
     ->UseManualTime()
     ->Arg(100)
     ->Arg(10'000)
     ->Arg(1'000'000);
+/// Nodes 4 KiB apart.
+BENCHMARK_CAPTURE(CopyTree, sparse, 127)
+    ->Name("copy/sparse_tree_into_region")
+    ->UseManualTime()
+    ->Arg(20'000);
 
 }  // namespace

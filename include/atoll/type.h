@@ -85,6 +85,9 @@ struct alignas(64) Type {
   TypeFlags flags;
   bool has_long_bitmap;  ///< fixed part or element over 64 words: see details
   bool has_moved_hook;
+  /// fixed_size of types that are copied without further questions, or 0: up to 512 bytes, no
+  /// elements, kLeaf or kFixed, sendable, may move, without a `moved` hook.
+  uint32_t plain_size;
   const TypeDetails* details;  ///< what is not needed while tracing: name, long bitmaps, callbacks
   /// What the inline allocation takes: fixed_size, or 0 where it must leave the object to the slow
   /// path (elements; non-moving and unsendable types).
