@@ -18,7 +18,7 @@ plot data using "nodes":"copy" with linespoints pointtype 3 title "copy: Send", 
 
 set terminal svg size 800,500 noenhanced font "sans-serif,13" background "white"
 set output svg
-set grid linecolor "#dddddd"
+set grid xtics ytics linetype 1 linecolor "#dddddd"
 set border 3
 set tics nomirror
 plot data using "nodes":"copy" with linespoints linewidth 2 pointtype 7 \
