@@ -23,7 +23,7 @@ struct Sizes {
   int64_t nodes = 1'000'000;    ///< of each tree
   int64_t entries = 200'000;    ///< of the table
   int64_t lookups = 1'000'000;  ///< by each worker
-  int workers_at_a_time = 4;    ///< of the pool, and of the table
+  int workers = 4;              ///< that compute, or look things up, at the same time
 };
 
 void PingPong(const Sizes& sizes);
