@@ -64,7 +64,7 @@ Status Isolate::SetField(size_t index, Ref value) {
   if (ATOLL_UNLIKELY(index >= field_count_)) {
     GroupAllocator& allocator = group_->heap->state().allocator;
     const size_t count = index + 1;
-    auto* fields = count > UINT32_MAX
+    auto* fields = index >= UINT32_MAX
                        ? nullptr
                        : static_cast<Word*>(allocator.AllocateZeroed(count * sizeof(Word)));
     if (fields == nullptr) {

@@ -78,11 +78,14 @@ void Monitor::Main() {
 }
 
 bool Monitor::Look(Worker& worker, Seen& seen) {
-  // Relaxed, all: a look, see Worker.
+  // Relaxed, but for what is followed: a look, see Worker.
   const uint64_t turns = worker.turns.load(std::memory_order_relaxed);
   IsolateRecord* const next = worker.next.load(std::memory_order_relaxed);
-  Residence* const running = worker.running.load(std::memory_order_relaxed);
-  const bool is_away = running != nullptr && running->mutator().state() != MutatorState::kManaged;
+  Residence* const running = worker.running.load(std::memory_order_acquire);
+  // Who is stopped at a safepoint is not away: a new thread would be stopped as well.
+  const MutatorState state =
+      running == nullptr ? MutatorState::kManaged : running->mutator().state();
+  const bool is_away = state == MutatorState::kNative || state == MutatorState::kBlocked;
   const bool same_turn = turns == seen.turns;
   bool did_any = false;
   if (same_turn && is_away && seen.was_away) did_any = HandOn(worker, *running);

@@ -28,7 +28,13 @@ void Residence::SetLimit(size_t limit_bytes) {
 
 void Residence::VisitRoots(RootVisitor& visitor) {
   if (tenant != nullptr) tenant->VisitRoots(visitor);
+  platform::MutexLock lock(carried_mutex_);
   if (carried.word != 0) visitor.VisitSlot(Slot(&carried.word));
+}
+
+void Residence::DropCarried() {
+  platform::MutexLock lock(carried_mutex_);
+  carried = Ref{};
 }
 
 Residence* ResidencePool::Take() {
@@ -46,7 +52,7 @@ Residence* ResidencePool::Take() {
 }
 
 void ResidencePool::Give(Residence* residence) {
-  residence->carried = Ref{};
+  residence->DropCarried();
   const Status status = residence->region().Clear();
   ATOLL_CHECK(status.ok(), "%s", status.message().c_str());
   GiveEmpty(residence);

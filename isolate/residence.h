@@ -23,8 +23,12 @@ class Residence final : public RegionClient {
 
   /// Whose objects these are; null: nobody's. Changed in managed state.
   IsolateState* tenant = nullptr;
-  /// A root of its own, for objects that are on their way from one isolate to another.
+  /// A root of its own, for objects that are on their way from one isolate to another. Changed in
+  /// managed state of any mutator of the group, or by DropCarried.
   Ref carried;
+
+  /// Any thread, in any state: collections of the group may be visiting it.
+  void DropCarried();
 
   void SetLimit(size_t limit_bytes);
   void VisitRoots(RootVisitor& visitor) override;
@@ -32,6 +36,7 @@ class Residence final : public RegionClient {
  private:
   Residence() = default;
 
+  platform::Mutex carried_mutex_;  // see DropCarried
   std::unique_ptr<Region> region_;
   std::unique_ptr<Mutator> mutator_;
   size_t limit_bytes_ = 0;

@@ -76,7 +76,6 @@ Residence* WorkerThread::TakeResidence() {
 
 void WorkerThread::GiveResidence(Residence* residence, bool is_empty) {
   if (!is_empty) {
-    residence->carried = Ref{};
     const Status status = residence->region().Clear();
     ATOLL_CHECK(status.ok(), "%s", status.message().c_str());
   }

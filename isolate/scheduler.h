@@ -69,9 +69,10 @@ struct Worker {
   std::atomic<IsolateRecord*> next{nullptr};
   ReadyQueue queue;
   uint64_t waiting_since = 0;  // when the first one in the queue came; of the thread
-  // For the monitor. Relaxed, both: it looks closer before it does anything.
-  std::atomic<Residence*> running{nullptr};  // set and cleared in managed state
-  std::atomic<uint64_t> turns{0};
+  // For the monitor, which looks closer before it does anything. Set (release: it has just been
+  // made, perhaps) and cleared in managed state. Only the monitor ends residences.
+  std::atomic<Residence*> running{nullptr};
+  std::atomic<uint64_t> turns{0};  // likewise; relaxed: only compared
   // Of the thread that has the worker; and the thread, which is written in the states that
   // WorkerThread::worker is written in.
   ResidentRing ring;

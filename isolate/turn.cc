@@ -81,8 +81,9 @@ void RunTurn(WorkerThread& thread, IsolateRecord& record) {
   }
   residence->mutator().LeaveNative();
   if (Worker* worker = thread.worker.load(std::memory_order_relaxed)) {  // own
-    // Relaxed, both: see Worker. Written by this thread only, so no addition.
-    worker->running.store(residence, std::memory_order_relaxed);
+    // Release: the monitor looks at its mutator.
+    worker->running.store(residence, std::memory_order_release);
+    // Relaxed: see Worker. Written by this thread only, so no addition.
     worker->turns.store(worker->turns.load(std::memory_order_relaxed) + 1,
                         std::memory_order_relaxed);
   }

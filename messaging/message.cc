@@ -129,20 +129,21 @@ SendStatus CountMessage(PortEntry& entry, Message& message, const Explanation& e
                                " bytes, and its port takes " + std::to_string(max_bytes) +
                                " in all; send less at a time, or open the port with more");
   }
-  const auto bytes = static_cast<int64_t>(message.bytes);
-  const int32_t messages_before = entry.waiting_messages.fetch_add(1, std::memory_order_relaxed);
-  const int64_t bytes_before = entry.waiting_bytes.fetch_add(bytes, std::memory_order_relaxed);
-  const bool too_many = max_messages != 0 && messages_before >= static_cast<int64_t>(max_messages);
-  const bool too_much = max_bytes != 0 && bytes_before + bytes > static_cast<int64_t>(max_bytes);
-  if (ATOLL_LIKELY(!too_many && !too_much)) {
-    message.is_counted = 1;
-    return SendStatus::kDelivered;
+  PortCount::Waiting waiting;
+  switch (entry.waiting.Add(message.port_key, message.bytes, max_messages, max_bytes, &waiting)) {
+    case PortCount::Added::kYes:
+      message.is_counted = 1;
+      return SendStatus::kDelivered;
+    case PortCount::Added::kOtherPort:
+      return explanation.Closed(
+          MessagingState::Of(explanation.group),
+          {message.port_index, MessagingState::Of(explanation.group).id, message.port_key});
+    case PortCount::Added::kFull:
+      break;
   }
-  entry.waiting_messages.fetch_sub(1, std::memory_order_relaxed);
-  entry.waiting_bytes.fetch_sub(bytes, std::memory_order_relaxed);
   return explanation.Say(SendStatus::kFull, StatusCode::kResourceExhausted,
-                         "its port is full: " + std::to_string(messages_before) + " messages of " +
-                             std::to_string(bytes_before) +
+                         "its port is full: " + std::to_string(waiting.messages) + " messages of " +
+                             std::to_string(waiting.bytes) +
                              " bytes wait there; send it again when some were handled");
 }
 

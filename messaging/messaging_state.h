@@ -54,9 +54,7 @@ struct MessagingState final : GroupState::Extension {
   /// Subtracts what a message was counted as.
   void Uncount(const Message& message) {
     if (ATOLL_LIKELY(!message.is_counted)) return;
-    PortEntry& entry = *ports.At(message.port_index);
-    entry.waiting_messages.fetch_sub(1, std::memory_order_relaxed);
-    entry.waiting_bytes.fetch_sub(static_cast<int64_t>(message.bytes), std::memory_order_relaxed);
+    ports.At(message.port_index)->waiting.Subtract(message.port_key, message.bytes);
   }
   /// The port, which the calling isolate has just opened, tells its data, a PortData, when the
   /// isolate ends.

@@ -10,6 +10,7 @@
 #include "atoll/messaging.h"
 #include "isolate/isolate_state.h"
 #include "isolate/stable_table.h"
+#include "messaging/port_count.h"
 
 namespace Atoll {
 
@@ -23,10 +24,8 @@ struct alignas(64) PortEntry {
   std::atomic<uint64_t> key;
   // Relaxed: read after key, and an owner that is not the port's any more is found out by it.
   std::atomic<IsolateRecord*> owner;
-  // What waits, if the port is bounded: added by senders, subtracted by whoever frees a message,
-  // also of a port that had this entry before. Relaxed, both: counters.
-  std::atomic<int64_t> waiting_bytes;
-  std::atomic<int32_t> waiting_messages;
+  // What waits, if the port is bounded: added by senders, subtracted by whoever frees a message.
+  PortCount waiting;
   // Relaxed: written before key, and a bound that is another port's only misjudges a dead letter.
   std::atomic<uint32_t> max_messages;
   std::atomic<size_t> max_bytes;

@@ -63,6 +63,8 @@ Result<ReceivePort> ReceivePort::Open(Isolate& isolate, MessageHandler handler, 
   ReceivePort port;
   port.group_ = &state.group_state();
   port.port_ = {index, messaging.id, messaging.NewKey()};
+  while (!entry.waiting.Differs(port.port_.key)) port.port_.key = messaging.NewKey();
+  entry.waiting.Begin(port.port_.key);
   entry.key.store(port.port_.key, std::memory_order_release);
   isolate.Hold();
   return port;

@@ -50,11 +50,15 @@ class IsolateWorld {
     group_ = OrExit(Atoll::IsolateGroup::Create(options));
     msg_type_ = OrExit(group_->heap().RegisterType(Atoll::Describe<Msg>("Msg")));
     node_type_ = OrExit(group_->heap().RegisterType(Atoll::Describe<AtollNode>("Node")));
+    table_type_ = OrExit(group_->heap().RegisterType(Atoll::DescribeRefArray("Table")));
   }
+
+  using Table = Atoll::RefArray<AtollNode>;
 
   Atoll::IsolateGroup& group() { return *group_; }
   const Atoll::Type& msg_type() const { return *msg_type_; }
   const Atoll::Type& node_type() const { return *node_type_; }
+  const Atoll::Type& table_type() const { return *table_type_; }
 
   template <typename T>
   void Spawn(void (*entry)(Atoll::Isolate&, void*), T* data) {
@@ -80,6 +84,7 @@ class IsolateWorld {
   std::unique_ptr<Atoll::IsolateGroup> group_;
   const Atoll::Type* msg_type_ = nullptr;
   const Atoll::Type* node_type_ = nullptr;
+  const Atoll::Type* table_type_ = nullptr;
 };
 
 }  // namespace bench

@@ -29,6 +29,12 @@ bool RunLifecycle(const std::string& workload, const IsolateOptions& options, co
 /// Trees passed on: transfer_tree, transfer_shared, transfer_tree-exit, transfer_tree-adopt.
 bool RunTransfers(const std::string& workload, const IsolateOptions& options, const Report& report);
 
+/// An isolate beside one that collects: bystander-MB (of survivors).
+bool RunBystander(const std::string& workload, const IsolateOptions& options, const Report& report);
+/// sendAndExit by what is sent and what lies about it: exit_matrix.
+bool RunExitMatrix(const std::string& workload, const IsolateOptions& options,
+                   const Report& report);
+
 }  // namespace bench
 
 #endif  // ATOLL_BENCHMARKS_ATOLL_BENCH_ISOLATES_H_

@@ -42,7 +42,11 @@ constexpr const char* kWorkloads[] = {"alloc-1",
                                       "transfer_tree",
                                       "transfer_shared",
                                       "transfer_tree-exit",
-                                      "transfer_tree-adopt"};
+                                      "transfer_tree-adopt",
+                                      "bystander-17",
+                                      "bystander-67",
+                                      "bystander-268",
+                                      "exit_matrix"};
 
 bool IsKnown(const std::string& workload) {
   for (const char* known : kWorkloads) {
@@ -58,7 +62,9 @@ void RunHere(bench::Selection& selection, const bench::SafepointLatencyOptions& 
   const bench::Report report{"atoll", selection.workload};
   if (bench::RunMessages(selection.workload, isolates, report) ||
       bench::RunLifecycle(selection.workload, isolates, report) ||
-      bench::RunTransfers(selection.workload, isolates, report)) {
+      bench::RunTransfers(selection.workload, isolates, report) ||
+      bench::RunBystander(selection.workload, isolates, report) ||
+      bench::RunExitMatrix(selection.workload, isolates, report)) {
     return;
   }
   const uint64_t began = bench::NowNanos();
@@ -122,6 +128,8 @@ int main(int argc, char** argv) {
   app.add_option("--nursery-kib", nursery_kib, "Size that a nursery starts at; 0: Atoll's default");
   app.add_option("--max-nursery-kib", max_nursery_kib,
                  "Size that a nursery may grow to; 0: Atoll's default");
+  app.add_flag("--in-isolates", world.isolates,
+               "Run the workloads of threads as isolates of a group, each on its own thread");
   app.add_flag("--no-huge-pages", no_huge_pages, "Ask for no huge pages");
   CLI11_PARSE(app, argc, argv);
 

@@ -51,6 +51,7 @@ class AtollWorld {
   struct Options {
     Atoll::HeapOptions heap;
     bool one_region = false;
+    bool isolates = false;  ///< owners are isolates of a group, on their own threads
   };
 
   /// The options of all worlds made without any; set once, before the first.
@@ -61,7 +62,10 @@ class AtollWorld {
 
   AtollWorld() : AtollWorld(Defaults()) {}
   explicit AtollWorld(const Options& options)
-      : heap_(OrExit(Atoll::CreateHeap(options.heap))),
+      : group_(options.isolates ? OrExit(Atoll::IsolateGroup::Create({.heap = options.heap}))
+                                : nullptr),
+        own_heap_(options.isolates ? nullptr : OrExit(Atoll::CreateHeap(options.heap))),
+        heap_(options.isolates ? &group_->heap() : own_heap_.get()),
         node_type_(OrExit(heap_->RegisterType(Atoll::Describe<AtollNode>("Node")))),
         table_type_(OrExit(heap_->RegisterType(Atoll::DescribeRefArray("Table")))),
         doubles_type_(OrExit(heap_->RegisterType(Atoll::DescribeDataArray<double>("Doubles")))) {
@@ -71,6 +75,8 @@ class AtollWorld {
   }
 
   Atoll::Heap& heap() { return *heap_; }
+  /// Null unless owners are isolates.
+  Atoll::IsolateGroup* group() { return group_.get(); }
   const Atoll::Type& node_type() const { return *node_type_; }
   const Atoll::Type& table_type() const { return *table_type_; }
   const Atoll::Type& doubles_type() const { return *doubles_type_; }
@@ -78,7 +84,9 @@ class AtollWorld {
   Atoll::Region* shared_region() { return shared_.get(); }
 
  private:
-  std::unique_ptr<Atoll::Heap> heap_;
+  std::unique_ptr<Atoll::IsolateGroup> group_;
+  std::unique_ptr<Atoll::Heap> own_heap_;
+  Atoll::Heap* heap_;
   const Atoll::Type* node_type_;
   const Atoll::Type* table_type_;
   const Atoll::Type* doubles_type_;
@@ -191,6 +199,11 @@ class AtollHeap::Owner {
  public:
   explicit Owner(World& world)
       : context_{nullptr, &world.node_type(), &world.table_type(), &world.doubles_type()} {
+    if (world.group() != nullptr) {
+      entered_ = OrExit(Atoll::EnteredIsolate::Enter(*world.group(), {}));
+      context_.mutator = &entered_->isolate().mutator();
+      return;
+    }
     Atoll::Region* region = world.shared_region();
     if (region == nullptr) {
       own_region_ = OrExit(world.heap().CreateRegion({.name = "mutator"}));
@@ -200,7 +213,9 @@ class AtollHeap::Owner {
     context_.mutator = mutator_.get();
     mutator_->LeaveNative();
   }
-  ~Owner() { OrExit(mutator_->Detach()); }
+  ~Owner() {
+    if (mutator_ != nullptr) OrExit(mutator_->Detach());
+  }
   Owner(const Owner&) = delete;
   Owner& operator=(const Owner&) = delete;
 
@@ -208,6 +223,7 @@ class AtollHeap::Owner {
 
  private:
   Context context_;
+  std::unique_ptr<Atoll::EnteredIsolate> entered_;
   std::unique_ptr<Atoll::Region> own_region_;
   std::unique_ptr<Atoll::Mutator> mutator_;
 };

@@ -267,6 +267,7 @@ TEST_F(LifecycleTest, AFieldThatThereIsNoMemoryForIsRefused) {
     const Status status = isolate.SetField(size_t{UINT32_MAX} + 7, Immediate(1));
     EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
     EXPECT_THAT(status.message(), HasSubstr("\"isolate\""));
+    EXPECT_EQ(isolate.SetField(SIZE_MAX, Immediate(1)).code(), StatusCode::kResourceExhausted);
     platform::faults::FailNth(platform::faults::Request::kRaw, 1, true);
     EXPECT_EQ(isolate.SetField(100, Immediate(1)).code(), StatusCode::kResourceExhausted);
     platform::faults::Reset();

@@ -94,6 +94,34 @@ TEST_F(SchedulingTest, SpawningAndKillingFromNativeState) {
   }
 }
 
+// Who is stopped for a collection is not away: its worker stays with its thread.
+TEST_F(SchedulingTest, StopsOfTheGroupTakeNoWorkerFromItsThread) {
+  std::mutex mutex;
+  std::map<std::thread::id, int> threads;
+  client.enter = [&](Isolate&) {
+    std::lock_guard lock(mutex);
+    ++threads[std::this_thread::get_id()];
+  };
+  std::atomic<bool> ended{false};
+  Event begun;
+  for (int i = 0; i < 2; ++i) {
+    Spawn([&](Isolate& isolate) {
+      MakeList(isolate, 0, 1, 20'000);
+      begun.Set();
+      EXPECT_TRUE(PollUntil(isolate, [&] { return ended.load(); }));
+    });
+  }
+  begun.Wait();
+  for (int i = 0; i < 30; ++i) {
+    CollectAll();
+    Spawn([](Isolate&) {});
+  }
+  ended.store(true);
+  group().WaitUntilEmpty();
+  EXPECT_LE(threads.size(), 2u) << "no more than there are workers";
+  EXPECT_GE(threads.size(), 1u);
+}
+
 TEST_F(SchedulingTest, AHundredThousandIsolatesAlive) {
   constexpr size_t kCount = 100'000;
   std::atomic<size_t> ran{0};

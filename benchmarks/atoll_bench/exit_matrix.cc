@@ -1,0 +1,131 @@
+// sendAndExit by what is sent and what lies about it: live bytes, the share of garbage in the
+// region, instances of unsendable types in it or none, and how many send.
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "benchmarks/atoll_bench/isolate_world.h"
+#include "benchmarks/atoll_bench/isolates.h"
+
+namespace bench {
+namespace {
+
+using Atoll::Isolate;
+using Atoll::Ref;
+
+struct ExitCell {
+  static constexpr size_t kCollectFrom = 1 << 20;
+  IsolateWorld& world;
+  const Atoll::Type& unsendable_type;
+  size_t live_bytes;
+  size_t garbage_bytes;
+  bool has_unsendable;
+  int children;
+  Done done{};
+  Atoll::ReceivePort port{};
+  int received = 0;
+  uint64_t prepared = 0;
+  uint64_t committed = 0;
+  std::vector<double> commit{};
+  std::vector<double> dequeue{};
+  double receiver_bytes = 0;
+
+  // A list of that many bytes, whose head is in field 0.
+  static void MakeList(const ExitCell& self, Isolate& isolate, size_t bytes) {
+    OrExit(isolate.SetField(0, Ref{}));
+    for (size_t made = 0; made < bytes; made += sizeof(AtollNode)) {
+      auto* node = Atoll::New<AtollNode>(isolate.mutator(), self.world.node_type());
+      if (node == nullptr) OrExit(isolate.mutator().last_error());
+      node->left.Init(isolate.mutator(), node, reinterpret_cast<AtollNode*>(isolate.field(0).word));
+      OrExit(isolate.SetField(0, Ref{reinterpret_cast<Atoll::Word>(node)}));
+    }
+  }
+  static void Work(Isolate& isolate, void* data) {
+    auto& self = *static_cast<ExitCell*>(data);
+    if (self.has_unsendable) isolate.mutator().Allocate(self.unsendable_type);
+    MakeList(self, isolate, self.garbage_bytes);
+    MakeList(self, isolate, self.live_bytes);
+    const uint64_t began = NowNanos();
+    Atoll::ExitTicket ticket = OrExit(Atoll::PrepareExit(
+        isolate, self.port.send_port(), isolate.field(0), nullptr, {.always_adopt = true}));
+    OrExit(ticket.Commit());
+    self.committed = NowNanos();
+    self.commit.push_back(static_cast<double>(self.committed - began));
+  }
+  static void Receive(Isolate& isolate, Ref message, void* data) {
+    auto& self = *static_cast<ExitCell*>(data);
+    self.dequeue.push_back(static_cast<double>(NowNanos() - self.committed));
+    if (++self.received < self.children) {
+      // What came is garbage, and goes before the next comes.
+      if (self.live_bytes >= kCollectFrom) {
+        OrExit(isolate.mutator().Collect(Atoll::Mutator::Collection::kMajor));
+      }
+      self.world.Spawn(Work, &self);
+      return;
+    }
+    OrExit(isolate.SetField(0, message));
+    OrExit(isolate.mutator().Collect(Atoll::Mutator::Collection::kMajor));
+    self.receiver_bytes = static_cast<double>(isolate.mutator().region().stats().block_bytes);
+    self.done.Set();
+  }
+  static void Start(Isolate& isolate, void* data) {
+    auto& self = *static_cast<ExitCell*>(data);
+    self.port = OrExit(Atoll::ReceivePort::Open(isolate, Receive, data));
+    self.world.Spawn(Work, &self);
+  }
+};
+
+double Median(std::vector<double>& values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+void RunCell(const IsolateOptions& options, size_t live, double garbage, bool has_unsendable,
+             int children, const Report& report) {
+  IsolateWorld world(options.workers);
+  Atoll::TypeInfo info;
+  info.name = "Socket";
+  info.fixed_size = 32;
+  info.flags.unsendable = true;
+  const Atoll::Type& unsendable = *OrExit(world.group().heap().RegisterType(info));
+  const auto garbage_bytes =
+      static_cast<size_t>(static_cast<double>(live) * garbage / (1 - garbage));
+  ExitCell cell{.world = world,
+                .unsendable_type = unsendable,
+                .live_bytes = live,
+                .garbage_bytes = garbage_bytes,
+                .has_unsendable = has_unsendable,
+                .children = children};
+  world.Spawn(ExitCell::Start, &cell);
+  cell.done.Wait();
+  const std::string name =
+      "." + std::to_string(live) + ".g" + std::to_string(static_cast<int>(garbage * 100)) +
+      (has_unsendable ? ".unsendable" : ".plain") + "." + std::to_string(children);
+  report.Figure("commit_p50" + name, Median(cell.commit), "ns");
+  report.Figure("dequeue_p50" + name, Median(cell.dequeue), "ns");
+  report.Figure("receiver_bytes" + name, cell.receiver_bytes, "B");
+  world.group().Shutdown();
+}
+
+}  // namespace
+
+bool RunExitMatrix(const std::string& workload, const IsolateOptions& options,
+                   const Report& report) {
+  if (workload != "exit_matrix") return false;
+  constexpr size_t kKib = 1024;
+  constexpr size_t kMost = kKib * kKib * kKib;
+  for (size_t live = kKib; live <= kMost; live *= 1024) {
+    for (const double garbage : {0.0, 0.5, 0.99}) {
+      // The region with 0.99 of garbage round a gibibyte of live objects is not for this machine.
+      if (live == kMost && garbage > 0.5) continue;
+      for (const bool has_unsendable : {false, true}) {
+        RunCell(options, live, garbage, has_unsendable, live == kMost ? 5 : 50, report);
+        if (live == kKib) RunCell(options, live, garbage, has_unsendable, 100'000, report);
+      }
+    }
+  }
+  return true;
+}
+
+}  // namespace bench
