@@ -9,8 +9,8 @@ set xtics ("100" 100, "1,000" 1e3, "10,000" 1e4, "100,000" 1e5, "1,000,000" 1e6,
 set ytics ("10 ns" 1e-2, "100 ns" 0.1, "1 us" 1, "10 us" 10, "100 us" 100, \
            "1 ms" 1e3, "10 ms" 1e4, "100 ms" 1e5, "1 s" 1e6, "10 s" 1e7)
 set xlabel "nodes"
-set key top left Left reverse
 
+set key below Left reverse
 set terminal dumb size columns, lines noenhanced
 plot data using "nodes":"copy" with linespoints pointtype 3 title "copy: Send", \
      data using "nodes":"frozen" with linespoints pointtype 6 title "frozen: Send", \
@@ -19,6 +19,7 @@ plot data using "nodes":"copy" with linespoints pointtype 3 title "copy: Send", 
 set terminal svg size 800,500 noenhanced font "sans-serif,13" background "white"
 set output svg
 set grid xtics ytics linetype 1 linecolor "#dddddd"
+set key inside top left
 set border 3
 set tics nomirror
 plot data using "nodes":"copy" with linespoints linewidth 2 pointtype 7 \
