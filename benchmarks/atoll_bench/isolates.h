@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "benchmarks/workloads/measure.h"
 
@@ -15,6 +16,8 @@ struct IsolateOptions {
   int64_t messages = 5'000'000;
   int64_t spawns = 1'000'000;
   int64_t idle = 100'000;
+  std::vector<int64_t> nodes = {100, 10'000, 1'000'000, 10'000'000};
+  int transfers = 0;  ///< of each size; 0: 100, or 10 of the largest
   int workers = 0;
 };
 
@@ -23,7 +26,7 @@ struct IsolateOptions {
 bool RunMessages(const std::string& workload, const IsolateOptions& options, const Report& report);
 /// Isolates that come and go: spawn, idle, skynet, churn-N.
 bool RunLifecycle(const std::string& workload, const IsolateOptions& options, const Report& report);
-/// Trees passed on: transfer_tree, transfer_tree-exit, transfer_tree-adopt.
+/// Trees passed on: transfer_tree, transfer_shared, transfer_tree-exit, transfer_tree-adopt.
 bool RunTransfers(const std::string& workload, const IsolateOptions& options, const Report& report);
 
 /// An isolate beside one that collects: bystander-MB (of survivors).

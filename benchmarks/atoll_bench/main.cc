@@ -40,6 +40,7 @@ constexpr const char* kWorkloads[] = {"alloc-1",
                                       "churn-4",
                                       "churn-8",
                                       "transfer_tree",
+                                      "transfer_shared",
                                       "transfer_tree-exit",
                                       "transfer_tree-adopt",
                                       "bystander-17",
@@ -116,6 +117,10 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--spawns", isolates.spawns, "spawn: isolates")->capture_default_str();
   app.add_option("--idle", isolates.idle, "idle: isolates")->capture_default_str();
+  app.add_option("--nodes", isolates.nodes, "transfer: sizes of the trees")
+      ->check(CLI::Range(1, 1 << 30));
+  app.add_option("--transfers", isolates.transfers,
+                 "transfer: trees of each size; 0: 100, or 10 of the largest");
   app.add_option("--isolate-workers", isolates.workers,
                  "Threads that run isolates at the same time; 0: one per processor");
   app.add_option("--workers", world.heap.workers, "Threads of one collection; 0: one per processor")

@@ -1,9 +1,9 @@
-#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "benchmarks/atoll_bench/isolate_world.h"
 #include "benchmarks/atoll_bench/isolates.h"
+#include "benchmarks/atoll_bench/transfer_trees.h"
 
 namespace bench {
 namespace {
@@ -11,7 +11,7 @@ namespace {
 using Atoll::Isolate;
 using Atoll::Ref;
 
-enum class Way { kSend, kExit, kAdopt };
+enum class Way { kSend, kShared, kExit, kAdopt };
 
 // A worker isolate builds a tree, passes it on and ends; again and again.
 struct Transfer {
@@ -29,26 +29,9 @@ struct Transfer {
   std::vector<double> commit{};
   std::vector<double> walk{};
 
-  static AtollNode* Build(const Transfer& self, Isolate& isolate, int64_t n) {
-    if (n == 0) return nullptr;
-    Atoll::Mutator& mutator = isolate.mutator();
-    Atoll::StackScope scope(mutator);
-    const int64_t half = (n - 1) / 2;
-    Atoll::StackLocal<AtollNode> left(mutator, Build(self, isolate, half));
-    Atoll::StackLocal<AtollNode> right(mutator, Build(self, isolate, n - 1 - half));
-    AtollNode* node = Atoll::New<AtollNode>(mutator, self.world.node_type());
-    if (node == nullptr) OrExit(mutator.last_error());
-    node->left.Init(mutator, node, left.get());
-    node->right.Init(mutator, node, right.get());
-    node->value = 1;
-    return node;
-  }
-  static int64_t Count(const AtollNode* node) {
-    return node == nullptr ? 0 : node->value + Count(node->left.get()) + Count(node->right.get());
-  }
   static void Work(Isolate& isolate, void* data) {
     auto& self = *static_cast<Transfer*>(data);
-    const Ref tree{reinterpret_cast<Atoll::Word>(Build(self, isolate, self.nodes))};
+    const Ref tree = RefTo(BuildTree(self.world, isolate, self.nodes));
     self.built = NowNanos();
     if (self.way == Way::kSend) {
       IsolateWorld::SendRef(isolate, self.port.send_port(), tree);
@@ -64,7 +47,7 @@ struct Transfer {
     auto* tree = reinterpret_cast<const AtollNode*>(message.word);
     const int64_t first = tree->value + (tree->left ? tree->left->value : 0);
     const uint64_t now = NowNanos();
-    if (first < 1 || Count(tree) != self.nodes) GiveUp("a wrong tree");
+    if (first < 1 || CountTree(tree) != self.nodes) GiveUp("a wrong tree");
     if (self.left <= self.repetitions) {
       self.latency.push_back(static_cast<double>(now - self.built));
       self.commit.push_back(static_cast<double>(self.committed - self.built));
@@ -86,25 +69,23 @@ struct Transfer {
     self.left = self.repetitions + 2;
     self.world.Spawn(Work, &self);
   }
-  static double Median(std::vector<double> values) {
-    std::sort(values.begin(), values.end());
-    return values[values.size() / 2];
-  }
 };
 
 void RunTransfer(const IsolateOptions& options, Way way, int64_t nodes, const Report& report) {
   IsolateWorld world(options.workers);
-  Transfer run{
-      .world = world, .way = way, .nodes = nodes, .repetitions = nodes >= 10'000'000 ? 10 : 100};
+  Transfer run{.world = world,
+               .way = way,
+               .nodes = nodes,
+               .repetitions = TransferRepetitions(options, nodes)};
   world.Spawn(Transfer::Start, &run);
   run.done.Wait();
   const std::string suffix = "." + std::to_string(nodes);
   const std::string prefix = way == Way::kSend ? "" : "exit_";
-  report.Figure(prefix + "latency_p50" + suffix, Transfer::Median(run.latency) / 1e3, "us");
+  report.Figure(prefix + "latency_p50" + suffix, Median(run.latency) / 1e3, "us");
   if (way != Way::kSend) {
-    report.Figure("exit_commit_p50" + suffix, Transfer::Median(run.commit), "ns");
+    report.Figure("exit_commit_p50" + suffix, Median(run.commit), "ns");
   }
-  report.Figure(prefix + "walk_p50" + suffix, Transfer::Median(run.walk) / 1e3, "us");
+  report.Figure(prefix + "walk_p50" + suffix, Median(run.walk) / 1e3, "us");
   world.group().Shutdown();
 }
 
@@ -115,6 +96,8 @@ bool RunTransfers(const std::string& workload, const IsolateOptions& options,
   Way way;
   if (workload == "transfer_tree") {
     way = Way::kSend;
+  } else if (workload == "transfer_shared") {
+    way = Way::kShared;
   } else if (workload == "transfer_tree-exit") {
     way = Way::kExit;
   } else if (workload == "transfer_tree-adopt") {
@@ -122,8 +105,12 @@ bool RunTransfers(const std::string& workload, const IsolateOptions& options,
   } else {
     return false;
   }
-  for (const int64_t nodes : {100, 10'000, 1'000'000, 10'000'000}) {
-    RunTransfer(options, way, nodes, report);
+  for (const int64_t nodes : options.nodes) {
+    if (way == Way::kShared) {
+      RunSharedTransfer(options, nodes, report);
+    } else {
+      RunTransfer(options, way, nodes, report);
+    }
   }
   return true;
 }
