@@ -92,9 +92,7 @@ size_t MemoryLimitBytes() {
     const size_t first = line.find(':');
     const size_t second = first == std::string::npos ? first : line.find(':', first + 1);
     if (second == std::string::npos) continue;
-    // Not "," + ...: at -O3 GCC 12 warns of an overlap in that, wrongly.
-    std::string controllers = ",";
-    controllers.append(line, first + 1, second - first - 1).append(",");
+    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
     const std::string group = line.substr(second + 1);
     if (controllers == ",,") {
       limit = std::min(limit, LeastLimit("/sys/fs/cgroup", group, "memory.max"));
