@@ -12,7 +12,8 @@ demo_transfers() {
     fail "no plot: gnuplot is missing (Debian: gnuplot-nox). The figures: $folder/transfers.dat"
   width=$(tput cols 2>/dev/null || echo 80)
   gnuplot -e "data='$folder/transfers.dat'; svg='$folder/transfers.svg'" \
-    -e "columns=$((width > 100 ? 100 : width)); lines=26" benchmarks/demo/transfers.gnuplot
+    -e "columns=$((width > 100 ? 100 : width)); lines=26" benchmarks/demo/transfers.gnuplot |
+    tr -d '\f'
   printf '%s\n' "The same as a picture: $folder/transfers.svg"
 }
 
