@@ -42,8 +42,8 @@ struct RegionState {
   void FreeLarge(BlockIndex head);
   void FreeList(BlockList& list);
   /// Frees everything but the own part's id and one empty block, untraced. Returns the finalizers,
-  /// to be run when no lock is held; thread-affine ones run at their mutator's next poll. CheckUnused
-  /// holds.
+  /// to be run when no lock is held; thread-affine ones run at their mutator's next poll.
+  /// CheckUnused holds.
   std::vector<Finalizer> FreeEverything();
   /// Makes the thread-affine finalizers of this mutator due: their objects leave its region.
   void TakeFinalizersOf(Mutator& mutator);

@@ -305,8 +305,8 @@ bool IsolateState::TryPark(WorkerThread& thread) {
   RootReader reader(thread.roots);
   VisitRoots(reader);
   Image image;
-  const auto packing = thread.copier->Pack(*mutator_, thread.roots, group_->options.park_bytes,
-                                           nullptr, &image);
+  const auto packing =
+      thread.copier->Pack(*mutator_, thread.roots, group_->options.park_bytes, nullptr, &image);
   if (!packing.ok() || packing.value() != GraphCopier::Packing::kImage) return false;
   parked = std::move(image);
   MoveOut();

@@ -36,6 +36,7 @@ TEST_F(BystanderTest, IsNeverAskedToStop) {
     for (uint64_t round = 0; stats().minors < kCollections || stats().majors < kCollections;
          ++round) {
       MakeList(isolate, round % 4, 0, 5000);
+      EXPECT_TRUE(isolate.mutator().Collect(Mutator::Collection::kMinor).ok());
       EXPECT_TRUE(isolate.mutator().Collect(Mutator::Collection::kMajor).ok());
     }
   });
