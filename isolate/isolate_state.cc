@@ -292,15 +292,17 @@ void IsolateState::End(WorkerThread& thread) {
 
 // ---- Parking
 
-bool IsolateState::TryParkEmpty() {
+bool IsolateState::TryParkEmpty(bool* is_empty) {
   HeapRefFinder finder(*mutator_);
   VisitRoots(finder);
-  if (finder.found() || residence->region().state().HasAttachments()) return false;
+  if (finder.found()) return false;
+  *is_empty = mutator_->TryRewind();
+  if (!*is_empty && residence->region().state().HasAttachments()) return false;
   MoveOut();
   return true;
 }
 
-bool IsolateState::TryPark(WorkerThread& thread) {
+bool IsolateState::TryPark(WorkerThread& thread, bool* is_empty) {
   if (residence->region().state().HasAttachments()) return false;
   RootReader reader(thread.roots);
   VisitRoots(reader);
@@ -309,6 +311,7 @@ bool IsolateState::TryPark(WorkerThread& thread) {
       thread.copier->Pack(*mutator_, thread.roots, group_->options.park_bytes, nullptr, &image);
   if (!packing.ok() || packing.value() != GraphCopier::Packing::kImage) return false;
   parked = std::move(image);
+  *is_empty = mutator_->TryRewind();
   MoveOut();
   return true;
 }

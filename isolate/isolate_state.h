@@ -65,11 +65,12 @@ struct IsolateState final : Isolate {
   void End(WorkerThread& thread);
   void LeaveTurn();
   bool HasWork() const;
-  /// Leaves the residence if no root refers to the heap. What lies there then is garbage.
-  bool TryParkEmpty();
-  /// Leaves the residence and packs what the roots reach. False: it cannot be parked; nothing has
-  /// changed.
-  bool TryPark(WorkerThread& thread);
+  /// Leaves the residence if no root refers to the heap. What lies there then is garbage, or, if
+  /// it could be freed in passing, the residence `is_empty`.
+  bool TryParkEmpty(bool* is_empty);
+  /// Leaves the residence likewise, and packs what the roots reach. False: it cannot be parked;
+  /// nothing has changed.
+  bool TryPark(WorkerThread& thread, bool* is_empty);
 
   /// Ends after the function that runs, unless that has been decided already: what came first says
   /// why.

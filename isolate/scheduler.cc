@@ -210,8 +210,12 @@ void Scheduler::Ready(IsolateRecord* record, bool lately) {
   } else if (lately) {
     thread->wakes_of_next = 0;
     // Release: whoever moves it sees the record as its owner left it. Acquire: the same of the old.
+    // An empty slot is filled by this thread alone, so that needs no exchange.
+    if (ATOLL_LIKELY(worker->next.load(std::memory_order_relaxed) == nullptr)) {
+      return worker->next.store(record, std::memory_order_release);
+    }
     IsolateRecord* before = worker->next.exchange(record, std::memory_order_acq_rel);
-    if (ATOLL_LIKELY(before == nullptr)) return;
+    if (before == nullptr) return;
     worker->queue.Push(before);
   } else {
     const bool waits_alone = worker->queue.seems_empty();

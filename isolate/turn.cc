@@ -22,11 +22,11 @@ void ParkResident(WorkerThread& thread, const ResidentRing::Entry& entry) {
     isolate.Unset(IsolateState::kInRing);
     if (Residence* residence = isolate.residence) {
       residence->mutator().LeaveNative();
-      const bool parked = isolate.TryPark(thread);
-      const bool rewound = parked && residence->mutator().TryRewind();
+      bool is_empty = false;
+      const bool parked = isolate.TryPark(thread, &is_empty);
       residence->mutator().EnterNative();
       MutatorThread::ClearCurrent();
-      if (parked) thread.GiveResidence(residence, rewound);
+      if (parked) thread.GiveResidence(residence, is_empty);
     }
   }
   GiveUp(thread.group, record);
@@ -103,14 +103,13 @@ void RunTurn(WorkerThread& thread, IsolateRecord& record) {
   const bool has_more = isolate.HasWork();
   ResidentRing::Entry oldest;
   bool parked = false;
-  bool rewound = false;
+  bool is_empty = false;
   if (!has_more) {
-    parked = isolate.TryParkEmpty() ||
-             (!StayResident(thread, isolate, &oldest) && isolate.TryPark(thread));
-    rewound = parked && residence->mutator().TryRewind();
+    parked = isolate.TryParkEmpty(&is_empty) ||
+             (!StayResident(thread, isolate, &oldest) && isolate.TryPark(thread, &is_empty));
   }
   LeaveMutator(thread, *residence);
-  if (parked) thread.GiveResidence(residence, rewound);
+  if (parked) thread.GiveResidence(residence, is_empty);
   if (has_more) {
     group.scheduler.Ready(&record, /*lately=*/false);
   } else {

@@ -364,21 +364,26 @@ TEST_F(GraphCopierTest, StopsInTheMiddleFindAHeapInOrder) {
   // Nobody else has a root of what is copied, until it is adopted.
   auto unrooted = std::make_unique<NoCollectScope>(*destination);
   std::atomic<int> stops{0};
+  std::atomic<int> wanted{1};
   std::atomic<bool> done{false};
   std::thread thread([&] {
     while (!done.load()) {
+      if (stops.load() >= wanted.load()) {
+        platform::YieldThread();
+        continue;
+      }
       const Status status = heap().Verify();
       EXPECT_TRUE(status.ok()) << status.message();
       EXPECT_TRUE(heap().CollectAll().ok());
       ++stops;
     }
   });
-  // Each time there has been at least one stop since the last.
+  // Each time there are two stops more.
+  int rounds = 0;
   auto wait_for_stop = [&] {
-    static thread_local int rounds = 0;
     if (++rounds % 20 != 0) return false;
-    const int before = stops.load();
-    while (stops.load() < before + 2) mutator.Poll();
+    wanted.fetch_add(2);
+    while (stops.load() < wanted.load()) mutator.Poll();
     return false;
   };
   Ref copied;
