@@ -16,7 +16,7 @@ namespace Atoll {
 
 struct GroupState final : GroupRoots {
   GroupState(const GroupOptions& group_options, std::unique_ptr<Heap> group_heap);
-  ~GroupState();
+  ~GroupState() override;
 
   /// Makes an isolate that will first find `first` in its inbox (null: its own start, which calls
   /// the entry). Errors: see IsolateGroup::Spawn; the envelope is the caller's then.

@@ -83,7 +83,7 @@ Status Isolate::SetField(size_t index, Ref value) {
 
 // ---- IsolateGroup
 
-Result<std::unique_ptr<IsolateGroup>> IsolateGroup::Create(GroupOptions options) {
+Result<std::unique_ptr<IsolateGroup>> IsolateGroup::Create(const GroupOptions& options) {
   auto heap = CreateHeap(options.heap);
   if (!heap.ok()) return heap.status();
   auto state = std::make_unique<GroupState>(options, std::move(heap).value());

@@ -10,7 +10,9 @@ namespace {
 constexpr uint64_t kShortestNanos = 20'000;
 constexpr uint64_t kLongestNanos = 10'000'000;
 constexpr int kLooksBeforeSlower = 50;
-constexpr uint64_t kTrimNanos = 500'000'000;
+// The second time gives back what was not needed since the first.
+constexpr uint64_t kTrimNanos = 300'000'000;
+constexpr int kTrims = 2;
 
 }  // namespace
 
@@ -44,15 +46,15 @@ void Monitor::Main() {
   while (!stopping_) {
     asleep_.store(true);
     if (group_.scheduler.is_idle()) {
-      bool trimmed = false;
+      int trims = 0;
       while (asleep_.load() && !stopping_) {
-        if (trimmed) {
+        if (trims == kTrims) {
           wake_.Wait(mutex_);
         } else if (!wake_.WaitFor(mutex_, kTrimNanos)) {
           mutex_.Unlock();
           group_.Trim();
           mutex_.Lock();
-          trimmed = true;
+          ++trims;
         }
       }
       delay = kShortestNanos;

@@ -3,7 +3,7 @@
 // A worker whose isolate has been native, or blocked, on two looks in a row is handed to another
 // thread; a LIFO slot that has held the same isolate on two looks is moved to the queue. The looks
 // are 20 us apart at first and up to 10 ms when nothing was found for long; while no worker has
-// anything to do there are none, but one second later memory that is not needed is given back.
+// anything to do there are none, but soon memory that is not needed is given back.
 //
 // The transition to native state itself so costs no more for it.
 #ifndef ATOLL_ISOLATE_MONITOR_H_

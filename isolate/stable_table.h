@@ -39,7 +39,7 @@ class StableTable {
         max_segments_(directory_ == nullptr ? 0 : kMaxSegments) {}
   ~StableTable() {
     for (size_t i = 0; i < segments_.size(); ++i) {
-      platform::Unmap(directory_[i].load(std::memory_order_relaxed), kSegmentBytes);  // one thread
+      platform::Unmap(directory_[i].load(std::memory_order_relaxed), kMappedBytes);  // one thread
     }
     if (directory_ != nullptr) {
       platform::Unmap(directory_, kMaxSegments * sizeof(std::atomic<T*>));
@@ -85,10 +85,12 @@ class StableTable {
     platform::MutexLock lock(mutex_);
     for (size_t i = 0; i < segments_.size(); ++i) {
       Segment& segment = segments_[i];
-      if (segment.taken != 0 || !segment.touched) continue;
-      segment.touched = false;
+      const uint32_t kept = i == 0 ? 1 : 0;  // index 0
+      if (segment.taken != kept || segment.fresh == kept) continue;
+      segment.stacked = 0;
+      segment.fresh = kept;
       // Relaxed: under the lock that it was stored under.
-      platform::Discard(directory_[i].load(std::memory_order_relaxed), kSegmentBytes);
+      platform::Discard(directory_[i].load(std::memory_order_relaxed), kMappedBytes);
     }
   }
 
@@ -103,11 +105,16 @@ class StableTable {
   }
 
  private:
+  // Behind a segment's entries: a stack of indices that were given back.
+  static constexpr size_t kPage = 4096;
+  static constexpr size_t kMappedBytes =
+      (kSegmentBytes + kPerSegment * sizeof(uint16_t) + kPage - 1) / kPage * kPage;
   static_assert(kPerSegment <= UINT16_MAX + 1u);
   struct Segment {
+    uint16_t* stack = nullptr;
+    uint32_t stacked = 0;
+    uint32_t fresh = 0;  // entries from here on have not been taken since the memory was fresh
     uint32_t taken = 0;  // in caches, too
-    bool touched = false;
-    std::vector<uint16_t> free;
   };
 
   ATOLL_COLD uint32_t TakeSlow(Cache* cache) {
@@ -133,30 +140,25 @@ class StableTable {
     if (with_room_.empty() && !AddSegment()) return 0;
     const uint32_t number = with_room_.back();
     Segment& segment = segments_[number];
-    const uint16_t entry = segment.free.back();
-    segment.free.pop_back();
-    ++segment.taken;
-    segment.touched = true;
-    if (segment.free.empty()) with_room_.pop_back();
+    const uint32_t entry =
+        segment.stacked != 0 ? segment.stack[--segment.stacked] : segment.fresh++;
+    if (++segment.taken == kPerSegment) with_room_.pop_back();
     return number * kPerSegment + entry;
   }
   void GiveLocked(uint32_t index) {
     const uint32_t number = index / kPerSegment;
     Segment& segment = segments_[number];
-    if (segment.free.empty()) with_room_.push_back(number);
-    segment.free.push_back(static_cast<uint16_t>(index % kPerSegment));
-    --segment.taken;
+    if (segment.taken-- == kPerSegment) with_room_.push_back(number);
+    segment.stack[segment.stacked++] = static_cast<uint16_t>(index % kPerSegment);
   }
   bool AddSegment() {
     if (segments_.size() == max_segments_) return false;
-    auto* entries = static_cast<T*>(platform::MapZeroed(kSegmentBytes));
+    auto* entries = static_cast<T*>(platform::MapZeroed(kMappedBytes));
     if (entries == nullptr) return false;
     const auto number = static_cast<uint32_t>(segments_.size());
     Segment& segment = segments_.emplace_back();
-    segment.free.reserve(kPerSegment);
-    for (uint32_t i = kPerSegment; i-- > (number == 0 ? 1u : 0u);) {
-      segment.free.push_back(static_cast<uint16_t>(i));
-    }
+    segment.stack = reinterpret_cast<uint16_t*>(entries + kPerSegment);
+    if (number == 0) segment.taken = segment.fresh = 1;  // index 0, for good
     directory_[number].store(entries, std::memory_order_release);
     with_room_.push_back(number);
     return true;

@@ -168,7 +168,7 @@ class Isolate {
 class IsolateGroup {
  public:
   /// Makes the heap, the client's group, and the workers. Errors: the heap's options, the client's.
-  static Result<std::unique_ptr<IsolateGroup>> Create(GroupOptions options);
+  static Result<std::unique_ptr<IsolateGroup>> Create(const GroupOptions& options);
   /// Shutdown, and an end of the heap. Not from inside an isolate of the group.
   ~IsolateGroup();
   IsolateGroup(const IsolateGroup&) = delete;
