@@ -41,6 +41,11 @@ inline uint64_t& IdAt(ObjectPtr object, size_t offset = 8) {
 inline void Link(Mutator& mutator, ObjectPtr from, size_t offset, ObjectPtr to) {
   Store(mutator, from, SlotAt(from, offset), RefOf(to));
 }
+/// Stores a fresh object, whose making may have moved the one that it is stored into.
+template <typename Owner>
+void LinkNew(Mutator& mutator, size_t offset, ObjectPtr fresh, Owner owner) {
+  Link(mutator, owner(), offset, fresh);
+}
 /// Elements of the array types below start here.
 inline constexpr uint32_t kElements = 16;
 inline constexpr uint32_t ElementAt(size_t index) {

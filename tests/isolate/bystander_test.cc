@@ -23,8 +23,8 @@ TEST_F(BystanderTest, IsNeverAskedToStop) {
       ASSERT_TRUE(isolate.Poll());
       const ObjectPtr head = ObjectOf(isolate.field(0));
       Link(mutator, head, kB, Load(head, kA));
-      if (++polls % 100 == 0)
-        Link(mutator, ObjectOf(isolate.field(0)), kB, NewPair(isolate, polls));
+      if (++polls % 100 != 0) continue;
+      LinkNew(mutator, kB, NewPair(isolate, polls), [&] { return ObjectOf(isolate.field(0)); });
     }
     EXPECT_EQ(mutator.stops_asked(), stops);
     EXPECT_EQ(heap().safepoints().group_stops(), group_stops);

@@ -89,7 +89,8 @@ TEST_F(GraphCopierTest, TheCopyIsCountedAsTheReceiversAllocation) {
   Mutator& mutator = source.Enter();
   source.SetRoot(0, NewArray(mutator, 10'000));  // three blocks
   for (size_t i = 0; i < 5'000; ++i) {
-    Link(mutator, source.RootObject(0), ElementAt(i), NewPair(mutator, i));  // five blocks
+    LinkNew(mutator, ElementAt(i), NewPair(mutator, i),
+            [&] { return source.RootObject(0); });  // five blocks
   }
   std::unique_ptr<Region> region = heap().CreateRegion({.name = "message"}).value();
   std::unique_ptr<Mutator> destination = region->AttachMutator("message").value();
@@ -133,7 +134,8 @@ TEST_F(GraphCopierTest, AnUnsendableObjectIsNamedWithItsPath) {
   source.SetRoot(0, NewArray(mutator, 5));
   source.SetRoot(1, NewPair(mutator, 1));
   Link(mutator, source.RootObject(0), ElementAt(2), source.RootObject(1));
-  Link(mutator, source.RootObject(1), kB, mutator.Allocate(*graph_types().socket));
+  LinkNew(mutator, kB, mutator.Allocate(*graph_types().socket),
+          [&] { return source.RootObject(1); });
   const Status status = ExpectRefused(source, StatusCode::kInvalidArgument);
   EXPECT_THAT(status.message(), HasSubstr("type \"Socket\""));
   EXPECT_THAT(status.message(), HasSubstr("unsendable"));
@@ -149,7 +151,8 @@ TEST_F(GraphCopierTest, AnUnsendableObjectBehindAKey) {
   source.SetRoot(1, mutator.AllocateArray(*graph_types().structs, 10));
   Link(mutator, source.RootObject(0), kA, source.RootObject(1));
   const size_t key = GraphTypes::kStructElements + 3 * GraphTypes::kStructSize + 8;
-  Link(mutator, source.RootObject(1), key, mutator.Allocate(*graph_types().socket));
+  LinkNew(mutator, key, mutator.Allocate(*graph_types().socket),
+          [&] { return source.RootObject(1); });
   EXPECT_THAT(ExpectRefused(source, StatusCode::kInvalidArgument).message(),
               EndsWith("path: root -> \"Pair\" slot 0 -> \"Structs\" element 3 slot 0 -> "
                        "\"Socket\""));
@@ -198,7 +201,7 @@ TEST_F(GraphCopierTest, NonMovingObjectsAndForeignSlots) {
   TestRegion source(heap());
   Mutator& mutator = source.Enter();
   source.SetRoot(0, NewPair(mutator, 1));
-  Link(mutator, source.RootObject(0), kA, mutator.Allocate(*types().still));
+  LinkNew(mutator, kA, mutator.Allocate(*types().still), [&] { return source.RootObject(0); });
   EXPECT_THAT(ExpectRefused(source, StatusCode::kInvalidArgument).message(),
               HasSubstr("non-moving"));
   source.SetRoot(0, mutator.Allocate(*graph_types().stray));
@@ -357,7 +360,7 @@ TEST_F(GraphCopierTest, StopsInTheMiddleFindAHeapInOrder) {
   source.SetRoot(1, NewArray(mutator, 300'000));
   Link(mutator, source.RootObject(0), kB, source.RootObject(1));
   for (size_t i = 0; i < 300'000; i += 3) {
-    Link(mutator, source.RootObject(1), ElementAt(i), NewPair(mutator, i));
+    LinkNew(mutator, ElementAt(i), NewPair(mutator, i), [&] { return source.RootObject(1); });
   }
   std::unique_ptr<Region> region = heap().CreateRegion({.name = "message"}).value();
   std::unique_ptr<Mutator> destination = region->AttachMutator("message").value();
@@ -425,7 +428,7 @@ TEST_F(GraphCopierTest, ALargeObjectBecomesSharedWhileItIsCopied) {
     source.SetRoot(1, NewArray(mutator, others));
     Link(mutator, source.RootObject(0), ElementAt(1), source.RootObject(1));
     for (size_t i = 0; i < others; ++i) {
-      Link(mutator, source.RootObject(1), ElementAt(i), NewPair(mutator, i));
+      LinkNew(mutator, ElementAt(i), NewPair(mutator, i), [&] { return source.RootObject(1); });
     }
     const ObjectPtr large = mutator.AllocateArray(frozen, kLength);
     std::memset(reinterpret_cast<void*>(large.address() + kElements), 7, kLength);

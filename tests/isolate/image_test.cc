@@ -37,7 +37,7 @@ TEST_F(ImageTest, ASmallGraphLiesInItsBuffer) {
   TestRegion receiver(heap());
   Mutator& mutator = source.Enter();
   source.SetRoot(0, NewPair(mutator, 1));
-  Link(mutator, source.RootObject(0), kA, NewPair(mutator, 2));
+  LinkNew(mutator, kA, NewPair(mutator, 2), [&] { return source.RootObject(0); });
   Link(mutator, Load(source.RootObject(0), kA), kB, source.RootObject(0));
   const uint32_t hash = mutator.IdentityHash(source.RootObject(0));
   const size_t off_heap = heap().state().allocator.bytes();

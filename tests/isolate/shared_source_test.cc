@@ -34,7 +34,7 @@ TEST_F(SharedSource, CopiesAreWholeWhateverTheOthersDo) {
   Mutator& mutator = source.Enter();
   source.SetRoot(0, mutator.AllocateArray(*types().array, kElementCount));
   for (size_t i = 0; i < kElementCount; ++i) {
-    Link(mutator, source.RootObject(0), ElementAt(i), NewPair(mutator, i));
+    LinkNew(mutator, ElementAt(i), NewPair(mutator, i), [&] { return source.RootObject(0); });
   }
   std::atomic<bool> done{false};
   std::atomic<size_t> flips{0};
