@@ -62,7 +62,7 @@ Result<std::unique_ptr<EnteredIsolate>> EnteredIsolate::Enter(IsolateGroup& grou
   auto made = residence == nullptr
                   ? Result<IsolateRecord*>(Status(StatusCode::kResourceExhausted,
                                                   "no memory for the region of an isolate"))
-                  : state.Make(options, nullptr, &inside->home);
+                  : state.Make(options, &inside->home);
   if (!made.ok()) {
     if (residence != nullptr) state.residences.GiveEmpty(residence);
     inside->thread.Flush();

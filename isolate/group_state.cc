@@ -45,14 +45,14 @@ uint64_t GroupState::NewGeneration() {
   return thread->next_generation++;
 }
 
-Result<IsolateId> GroupState::Spawn(const SpawnOptions& spawn, Envelope* first) {
-  if (spawn.entry == nullptr && first == nullptr) {
+Result<IsolateId> GroupState::Spawn(const SpawnOptions& spawn) {
+  if (spawn.entry == nullptr) {
     return Status(StatusCode::kInvalidArgument, std::string("isolate \"") + spawn.name +
                                                     "\" of group \"" + options.name +
                                                     "\" cannot be spawned: it has no entry; set "
                                                     "SpawnOptions::entry");
   }
-  auto made = Make(spawn, first, nullptr);
+  auto made = Make(spawn, nullptr);
   if (!made.ok()) return made.status();
   IsolateRecord& record = *made.value();
   // Relaxed: this thread's.
@@ -61,8 +61,7 @@ Result<IsolateId> GroupState::Spawn(const SpawnOptions& spawn, Envelope* first) 
   return id;
 }
 
-Result<IsolateRecord*> GroupState::Make(const SpawnOptions& spawn, Envelope* first,
-                                        EnteredThread* home) {
+Result<IsolateRecord*> GroupState::Make(const SpawnOptions& spawn, EnteredThread* home) {
   const auto refuse = [&](StatusCode code, const char* why) {
     return Status(code, std::string("isolate \"") + spawn.name + "\" of group \"" + options.name +
                             "\" cannot be spawned: " + why);
@@ -85,7 +84,7 @@ Result<IsolateRecord*> GroupState::Make(const SpawnOptions& spawn, Envelope* fir
   // Relaxed: published by opening the inbox.
   record.generation.store(NewGeneration(), std::memory_order_relaxed);
   new (record.storage) IsolateState(*this, record, spawn);
-  record.inbox.Open(first == nullptr ? &record.start : first);
+  record.inbox.Open(&record.start);
   return &record;
 }
 

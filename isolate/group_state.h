@@ -18,12 +18,11 @@ struct GroupState final : GroupRoots {
   GroupState(const GroupOptions& group_options, std::unique_ptr<Heap> group_heap);
   ~GroupState() override;
 
-  /// Makes an isolate that will first find `first` in its inbox (null: its own start, which calls
-  /// the entry). Errors: see IsolateGroup::Spawn; the envelope is the caller's then.
-  Result<IsolateId> Spawn(const SpawnOptions& options, Envelope* first);
+  /// Makes an isolate whose first turn calls its entry. Errors: see IsolateGroup::Spawn.
+  Result<IsolateId> Spawn(const SpawnOptions& options);
   /// The same for one that is not scheduled: the caller owns it. `home` wakes it; null: the
   /// scheduler.
-  Result<IsolateRecord*> Make(const SpawnOptions& options, Envelope* first, EnteredThread* home);
+  Result<IsolateRecord*> Make(const SpawnOptions& options, EnteredThread* home);
   /// The record of an isolate that may have gone; null when it surely has.
   IsolateRecord* RecordOf(IsolateId id) const;
   /// Sends an envelope of the isolate layer; false (and the envelope is the caller's) when the

@@ -113,7 +113,7 @@ IsolateGroup::~IsolateGroup() {
 }
 
 Result<IsolateId> IsolateGroup::Spawn(const SpawnOptions& options) {
-  return state_->Spawn(options, nullptr);
+  return state_->Spawn(options);
 }
 
 void IsolateGroup::Kill(IsolateId isolate, ExitListener done) { PostKill(*state_, isolate, done); }

@@ -112,7 +112,6 @@ struct IsolateState final : Isolate {
   static constexpr uint64_t kTurnNanos = 200'000;
   static constexpr int kMessagesPerLook = 64;
 
-  Status Initialize();
   void HandleControl();
   void Sift(Envelope* waiting);
   Envelope* TakePending();
@@ -129,8 +128,7 @@ struct alignas(64) IsolateRecord {
   std::atomic<uint64_t> kill;
   IsolateRecord* queue_next;  // of the owner
   EnteredThread* home;        // whose isolate it is; null: the workers'
-  // The first envelope of an isolate that was spawned without a message. Here, since it may be
-  // discarded when the isolate has gone.
+  // The first envelope. Here, since it may be discarded when the isolate has gone.
   Envelope start;
   uint32_t index;
   alignas(IsolateState) std::byte storage[sizeof(IsolateState)];

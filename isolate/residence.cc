@@ -37,6 +37,12 @@ void Residence::DropCarried() {
   carried = Ref{};
 }
 
+void Residence::Clear() {
+  DropCarried();
+  const Status status = region_->Clear();
+  ATOLL_CHECK(status.ok(), "%s", status.message().c_str());
+}
+
 Residence* ResidencePool::Take() {
   {
     platform::MutexLock lock(mutex_);
@@ -52,9 +58,7 @@ Residence* ResidencePool::Take() {
 }
 
 void ResidencePool::Give(Residence* residence) {
-  residence->DropCarried();
-  const Status status = residence->region().Clear();
-  ATOLL_CHECK(status.ok(), "%s", status.message().c_str());
+  residence->Clear();
   GiveEmpty(residence);
 }
 

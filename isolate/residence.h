@@ -30,6 +30,9 @@ class Residence final : public RegionClient {
   /// Any thread, in any state: collections of the group may be visiting it.
   void DropCarried();
 
+  /// Frees what lies in it. Its mutator is native.
+  void Clear();
+
   void SetLimit(size_t limit_bytes);
   void VisitRoots(RootVisitor& visitor) override;
 

@@ -75,10 +75,7 @@ Residence* WorkerThread::TakeResidence() {
 }
 
 void WorkerThread::GiveResidence(Residence* residence, bool is_empty) {
-  if (!is_empty) {
-    const Status status = residence->region().Clear();
-    ATOLL_CHECK(status.ok(), "%s", status.message().c_str());
-  }
+  if (!is_empty) residence->Clear();
   if (residences.size() == kResidencesAtHand) {
     group.residences.GiveEmpty(residence);
   } else {
