@@ -22,6 +22,7 @@
 
 #include "atoll/config.h"
 #include "atoll/heap.h"
+#include "safepoint/platform.h"
 
 namespace Atoll {
 
@@ -68,13 +69,19 @@ class Inbox {
   Pushed Push(Envelope* envelope) {
     // Relaxed: only compared; what it points to is the owner's business.
     uintptr_t word = word_.load(std::memory_order_relaxed);
-    do {
+    for (;;) {
       if (ATOLL_UNLIKELY(word == kClosedWord)) return Pushed::kClosed;
       envelope->next = word <= kOwnedWord ? nullptr : reinterpret_cast<Envelope*>(word);
       // Release: the owner that takes the envelope sees what is in it. Acquire: see what the last
       // owner did before it left the isolate idle.
-    } while (!word_.compare_exchange_weak(word, reinterpret_cast<uintptr_t>(envelope),
-                                          std::memory_order_acq_rel, std::memory_order_relaxed));
+      if (ATOLL_LIKELY(word_.compare_exchange_weak(word, reinterpret_cast<uintptr_t>(envelope),
+                                                   std::memory_order_acq_rel,
+                                                   std::memory_order_relaxed))) {
+        break;
+      }
+      StandBack();
+      word = word_.load(std::memory_order_relaxed);
+    }
     return word == kIdleWord ? Pushed::kOwned : Pushed::kQueued;
   }
 
@@ -129,6 +136,12 @@ class Inbox {
   static constexpr uintptr_t kOwnedWord = 2;
 
   static constexpr size_t kCacheLine = 64;
+
+  /// Somebody else has just pushed, and is likely to push more: left alone for half a microsecond
+  /// he does so in his own cache, while two that push by turns would fetch the word each time.
+  ATOLL_COLD static void StandBack() {
+    for (int i = 0; i < 64; ++i) platform::SpinPause();
+  }
 
   static Envelope* Reverse(uintptr_t word) {
     if (word <= kOwnedWord) return nullptr;
