@@ -42,12 +42,11 @@ class ImageSink {
  public:
   static constexpr size_t kLargeFrom = SIZE_MAX;
 
-  /// Empty again, for at most `max_bytes` (up to kLargeObjectThreshold) and `max_objects`.
-  void Begin(size_t max_bytes, size_t max_objects) {
+  /// Empty again, for at most `max_bytes` (up to kLargeObjectThreshold).
+  void Begin(size_t max_bytes) {
     for (size_t i = 0; i < bitmap_bytes(); ++i) relocations_[i] = shared_refs_[i] = 0;
     used_ = 0;
     max_bytes_ = max_bytes;
-    objects_left_ = max_objects;
     any_shared_ = has_moved_hooks_ = false;
   }
 
@@ -62,8 +61,7 @@ class ImageSink {
 
   ATOLL_ALWAYS_INLINE uintptr_t Allocate(size_t size) {
     const uintptr_t at = start() + used_;
-    if (ATOLL_UNLIKELY(max_bytes_ - used_ < size || objects_left_ == 0)) return 0;
-    --objects_left_;
+    if (ATOLL_UNLIKELY(max_bytes_ - used_ < size)) return 0;
     used_ += size;
     return at;
   }
@@ -110,7 +108,6 @@ class ImageSink {
 
   size_t used_ = 0;
   size_t max_bytes_ = 0;
-  size_t objects_left_ = 0;
   bool any_shared_ = false;
   bool has_moved_hooks_ = false;
   uint8_t relocations_[kWords / 8] = {};

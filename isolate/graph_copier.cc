@@ -140,7 +140,7 @@ Result<GraphCopier::Packing> GraphCopier::Pack(Mutator& source, std::span<const 
                   "mutator \"" + source.name() + "\" packs objects while not managed");
   }
   NoCollectScope scope(source);
-  impl.image.Begin(std::min(max_bytes, kLargeObjectThreshold), options.max_objects);
+  impl.image.Begin(std::min(max_bytes, kLargeObjectThreshold));
   impl.image.SetRoots(roots);
   const CopyFailure failure = impl.WithEncoding([&]<typename E>() {
     return impl.Copy<E>(source, impl.image.roots, impl.image.roots_inside.data(), impl.image,

@@ -20,8 +20,6 @@ struct CopyOptions {
   /// CopyInto: the copies are shared objects at once, not the destination's. Weak references and
   /// ephemerons are refused: shared objects have none.
   bool for_shared = false;
-  /// Pack: what takes more objects is too large.
-  size_t max_objects = SIZE_MAX;
 };
 
 /// Copies graphs of one heap: everything that roots reach through strong references.

@@ -5,6 +5,7 @@
 #include "heap/heap_state.h"
 #include "heap/mutator_record.h"
 #include "heap/region_state.h"
+#include "isolate/small_graph.h"
 #include "isolate/unsendable_walk.h"
 #include "messaging/messaging_state.h"
 
@@ -12,7 +13,6 @@ namespace Atoll {
 namespace {
 
 // What is copied instead: a region's worth of garbage is not dragged along by so little.
-constexpr size_t kTinyObjects = 32;
 constexpr size_t kTinyBytes = 4096;
 
 // Changes whenever the region's mutator allocates or collects.
@@ -31,10 +31,10 @@ struct AllocationMark {
 
 // Packs a message that is better copied than handed over with all that lies about it.
 bool TryPackTiny(IsolateState& isolate, Ref root, Message* message) {
+  if (!IsSmallGraph(isolate.mutator(), root, kTinyBytes)) return false;
   Image image;
   auto packing = isolate.group_state().CopierOfThread().Pack(
-      isolate.mutator(), std::span<const Ref>(&root, 1), kTinyBytes, &message->small, &image,
-      {.max_objects = kTinyObjects});
+      isolate.mutator(), std::span<const Ref>(&root, 1), kTinyBytes, &message->small, &image);
   // An object that cannot be copied may well be handed over.
   if (!packing.ok() || packing.value() == GraphCopier::Packing::kTooLarge) return false;
   if (packing.value() == GraphCopier::Packing::kSmall) {
@@ -65,13 +65,12 @@ void ExitOffer::Pass(HandOver& hand_over, Residence* residence) {
   auto& offer = static_cast<ExitOffer&>(hand_over);
   Message* message = offer.message;
   MessagingState& messaging = MessagingState::Of(WorkerThread::Current()->group);
-  if (message->kind == &kRegionMessage) {
-    message->residence = residence;
-  } else {
-    WorkerThread::Current()->GiveResidence(residence, /*is_empty=*/false);
-  }
+  const bool is_copied = message->kind != &kRegionMessage;
+  if (!is_copied) message->residence = residence;
   PostMessage(messaging, *messaging.ports.At(message->port_index), message,
               {messaging.group, nullptr});
+  // Behind the message: it takes as long as the region is large.
+  if (is_copied) WorkerThread::Current()->GiveResidence(residence, /*is_empty=*/false);
   delete &offer;
 }
 
@@ -120,14 +119,14 @@ Result<ExitTicket> PrepareExit(Isolate& isolate, const SendPort& port, Ref root,
                   "this thread does not run the isolate; call it in one of the isolate's turns");
   }
   auto& state = static_cast<IsolateState&>(isolate);
-  const std::string name = std::string("isolate \"") + isolate.name() + "\"";
+  const auto name = [&isolate] { return std::string("isolate \"") + isolate.name() + "\""; };
   if (state.hand_over != nullptr || state.Is(IsolateState::kExiting)) {
-    return refuse(StatusCode::kFailedPrecondition, name + " is exiting already");
+    return refuse(StatusCode::kFailedPrecondition, name() + " is exiting already");
   }
   RegionState& region = isolate.mutator().region().state();
   if (region.mutators.size() != 1) {
     return refuse(StatusCode::kFailedPrecondition,
-                  name + " has " + std::to_string(region.mutators.size()) +
+                  name() + " has " + std::to_string(region.mutators.size()) +
                       " mutators attached, which would go on using what is handed over; detach all "
                       "but the isolate's own");
   }
