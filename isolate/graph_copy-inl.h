@@ -56,6 +56,7 @@ struct CopyBuffers {
   // By key (of the source), once there have been two rounds over `ephemerons`.
   std::unordered_multimap<uintptr_t, uintptr_t> ephemerons_by_key;
   std::vector<uintptr_t> ready_ephemerons;
+  std::vector<bool> custom_visited;  // by word of the object whose `trace` is being called
 };
 
 template <typename E, typename Sink>
@@ -149,7 +150,7 @@ class GraphCopy final : private SlotVisitor {
     return [this](MarkEntry entry) { return stack_.TryPush(entry); };
   }
 
-  // The slot's turn has come. Looks again: a `trace` callback may have visited it twice.
+  // The slot's turn has come.
   template <typename Push>
   ATOLL_ALWAYS_INLINE void Visit(uintptr_t slot, uintptr_t base, size_t size, Push push) {
     const Word word = At(slot);
@@ -382,6 +383,7 @@ class GraphCopy final : private SlotVisitor {
     custom_copy_ = at;
     custom_object_ = object;
     custom_size_ = ObjectSize(type, at);
+    buffers_.custom_visited.assign(custom_size_ / sizeof(Word), false);
     // On the source's object: the copy may not be what the callback expects before it is complete.
     type.details->trace(ObjectPtr(object), *this);
   }
@@ -390,9 +392,13 @@ class GraphCopy final : private SlotVisitor {
     if (offset < kHeaderSize || offset > custom_size_ - sizeof(Word) ||
         offset % sizeof(Word) != 0) {
       Fail(CopyFailure::kForeignSlot, custom_object_);
-    } else {
-      VisitLater(custom_copy_ + offset);
+      return;
     }
+    // A callback may visit a slot twice; by the second turn it would refer to a copy.
+    std::vector<bool>::reference visited = buffers_.custom_visited[offset / sizeof(Word)];
+    if (visited) return;
+    visited = true;
+    VisitLater(custom_copy_ + offset);
   }
 
   // ---- Weak things

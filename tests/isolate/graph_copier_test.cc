@@ -460,6 +460,27 @@ TEST_F(GraphCopierTest, ALargeObjectBecomesSharedWhileItIsCopied) {
   }
 }
 
+TEST_F(GraphCopierTest, ASlotThatATraceCallbackVisitsTwiceIsCopiedOnce) {
+  TypeInfo info;
+  info.name = "Twice";
+  info.layout = Layout::kCustom;
+  info.fixed_size = sizeof(PairObject);
+  info.trace = [](ObjectPtr object, SlotVisitor& visitor) {
+    for (int i = 0; i < 2; ++i) visitor.VisitRange(Slot(object.address() + kA), 2);
+  };
+  const Type& twice = *heap().RegisterType(info).value();
+  TestRegion source(heap());
+  TestRegion receiver(heap());
+  Mutator& mutator = source.Enter();
+  source.SetRoot(0, NewPair(mutator, 1));
+  LinkNew(mutator, kA, mutator.Allocate(twice), [&] { return source.RootObject(0); });
+  LinkNew(mutator, kA, NewPair(mutator, 2), [&] { return Load(source.RootObject(0), kA); });
+  Link(mutator, source.RootObject(0), kB, Load(Load(source.RootObject(0), kA), kA));
+  ASSERT_TRUE(CopyAndAdopt(mutator, Ref{source.Root(0)}, receiver).ok());
+  ExpectSame(mutator, source.Root(0), receiver.Root(0));
+  EXPECT_EQ(Load(Load(receiver.RootObject(0), kA), kA), Load(receiver.RootObject(0), kB));
+}
+
 TEST_F(GraphCopierTest, AnObjectWhosePathWasCutIsRefusedAllTheSame) {
   TestRegion source(heap());
   Mutator& mutator = source.Enter();
