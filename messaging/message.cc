@@ -1,5 +1,6 @@
 #include "messaging/message.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "messaging/messaging_state.h"
@@ -123,6 +124,8 @@ SendStatus CountMessage(PortEntry& entry, Message& message, const Explanation& e
   const size_t max_bytes = entry.max_bytes.load(std::memory_order_relaxed);
   message.is_counted = 0;
   if (ATOLL_LIKELY(max_messages == 0 && max_bytes == 0)) return SendStatus::kDelivered;
+  // Immediates and references to shared objects take room, too.
+  message.bytes = std::max<uint64_t>(message.bytes, sizeof(Word));
   if (max_bytes != 0 && message.bytes > max_bytes) {
     return explanation.Say(SendStatus::kOverQuota, StatusCode::kResourceExhausted,
                            "it takes " + std::to_string(message.bytes) +

@@ -31,8 +31,8 @@ struct SendPort {
 using MessageHandler = void (*)(Isolate& isolate, Ref message, void* data);
 
 struct PortOptions {
-  /// Messages that may wait at the port, and their bytes; 0: no bound. At most 2^20 - 1 and 8 GiB
-  /// wait at a port that is bounded at all.
+  /// Messages that may wait at the port, and their bytes, at least a word each; 0: no bound. At
+  /// most 2^20 - 1 and 8 GiB wait at a port that is bounded at all.
   uint32_t max_messages = 0;
   size_t max_bytes = 0;
 };
