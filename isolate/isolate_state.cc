@@ -154,7 +154,15 @@ void IsolateState::EnterTurn() {
   group_->client->OnEnter(*this);
 }
 
+void IsolateState::WithdrawOffer() {
+  if (offered == nullptr) return;
+  offered->isolate = nullptr;
+  offered = nullptr;
+  residence->carried = Ref{};
+}
+
 void IsolateState::LeaveTurn() {
+  WithdrawOffer();
   group_->client->OnLeave(*this);
   current_ = nullptr;
 }

@@ -29,6 +29,8 @@ struct IsolateExtension {
 /// last turn. Takes the residence over.
 struct HandOver {
   void (*fn)(HandOver& hand_over, Residence* residence);
+  /// Whose; null from the end of the turn in which it was offered, if it was not committed.
+  IsolateState* isolate = nullptr;
 };
 
 struct IsolateState final : Isolate {
@@ -75,6 +77,8 @@ struct IsolateState final : Isolate {
   /// Ends after the function that runs, unless that has been decided already: what came first says
   /// why.
   void EndBecause(ExitReason why);
+  /// Takes back what is offered, if anything: it will not be committed.
+  void WithdrawOffer();
   void FailWith(Status status);
   /// Calls fn in no isolate, native, in the middle of a turn: for listeners.
   template <typename Fn>
@@ -101,6 +105,7 @@ struct IsolateState final : Isolate {
   Envelope* listeners = nullptr;  ///< further ones, see control.h
   std::unique_ptr<Status> error;
   HandOver* hand_over = nullptr;
+  HandOver* offered = nullptr;  ///< in this turn, and neither committed nor taken back
   IsolateExtension* extension = nullptr;
   uintptr_t extension_data = 0;
   void (*const entry)(Isolate& isolate, void* data);

@@ -105,14 +105,15 @@ class [[nodiscard]] ExitTicket {
     std::swap(offer_, other.offer_);
     return *this;
   }
-  /// A ticket that was not committed changes nothing.
+  /// A ticket that was not committed changes nothing. It may outlive its turn and its isolate, but
+  /// not the group.
   ~ExitTicket();
 
   /// Ends the isolate when the function that runs has returned, its handles and Persistents
   /// invalid; then what it owned is the message's. From here on no managed code runs. Cannot fail,
   /// but for a ticket that was voided (kFailedPrecondition): the isolate allocated since
-  /// PrepareExit, or the ticket was committed before. A port that closes afterwards means that the
-  /// message is freed. O(1).
+  /// PrepareExit or prepared another, the turn has ended, or the ticket was committed before. A
+  /// port that closes afterwards means that the message is freed. O(1).
   Status Commit();
 
  private:
