@@ -1,5 +1,6 @@
 #include "isolate/graph_copier.h"
 
+#include "heap/object_model.h"
 #include "isolate/copy_path.h"
 #include "isolate/copy_sinks.h"
 #include "isolate/graph_copy-inl.h"
@@ -7,14 +8,24 @@
 namespace Atoll {
 namespace {
 
-// An object with a finalizer among those copied, or 0.
-uintptr_t FindFinalized(RegionState& region, const CopiedObjects& copied) {
+// An object with a finalizer that does not move among those copied, or 0. Counts the external bytes
+// of those that do.
+uintptr_t FindFinalized(RegionState& region, const CopiedObjects& copied, size_t* transfer_bytes) {
+  *transfer_bytes = 0;
   if (!region.had_finalizers.load(std::memory_order_relaxed)) return 0;  // see RegionState
   platform::MutexLock lock(region.allocation_mutex);
   uintptr_t found = 0;
   region.ForEachFinalizerList([&](const std::vector<Finalizer>& list) {
     for (const Finalizer& finalizer : list) {
-      if (found == 0 && copied.Contains(finalizer.object)) found = finalizer.object;
+      if (!copied.Contains(finalizer.object)) continue;
+      // Relaxed: types are immutable.
+      const Type& type =
+          region.heap.types.OfHeader(HeaderOf(finalizer.object).load(std::memory_order_relaxed));
+      if (type.has_transfer_hook && finalizer.kind == FinalizerKind::kNative) {
+        *transfer_bytes += finalizer.external_bytes;
+      } else if (found == 0) {
+        found = finalizer.object;
+      }
     }
   });
   return found;
@@ -33,6 +44,9 @@ const char* ReasonFor(CopyFailure failure) {
     case CopyFailure::kFinalizer:
       return "it has a finalizer, which would run once more for the copy; send what another "
              "isolate can make one from";
+    case CopyFailure::kTransfer:
+      return "what it owns belongs to one isolate at a time, and what is shared belongs to all; "
+             "send it, or freeze what it holds";
     default:
       return "its trace callback visits slots outside the object, which a copy would share; "
              "declare its type unsendable";
@@ -89,7 +103,7 @@ struct GraphCopier::Impl {
       failed_object = copy.failed_object();
       return copy.failure();
     }
-    failed_object = FindFinalized(source.region().state(), buffers.copied);
+    failed_object = FindFinalized(source.region().state(), buffers.copied, &transfer_bytes);
     return failed_object != 0 ? CopyFailure::kFinalizer : CopyFailure::kNone;
   }
 
@@ -126,6 +140,8 @@ struct GraphCopier::Impl {
   CopyBuffers buffers;
   ImageSink image;
   uintptr_t failed_object = 0;
+  size_t transfer_bytes = 0;
+  RegionState* destination = nullptr;  // of the last CopyInto
 };
 
 GraphCopier::GraphCopier(Heap& heap) : impl_(std::make_unique<Impl>(heap.state())) {}
@@ -140,6 +156,7 @@ Result<GraphCopier::Packing> GraphCopier::Pack(Mutator& source, std::span<const 
                   "mutator \"" + source.name() + "\" packs objects while not managed");
   }
   NoCollectScope scope(source);
+  impl.buffers.ClearCommit();
   impl.image.Begin(std::min(max_bytes, kLargeObjectThreshold), options.max_objects);
   impl.image.SetRoots(roots);
   const CopyFailure failure = impl.WithEncoding([&]<typename E>() {
@@ -184,6 +201,8 @@ Status GraphCopier::CopyInto(Mutator& source, Ref root, Mutator& destination, Re
   }
   NoCollectScope source_scope(source);
   NoCollectScope destination_scope(destination);
+  impl.buffers.ClearCommit();
+  impl.destination = &to;
   RegionSink sink(to);
   Word word = root.word;
   const CopyFailure failure = impl.WithEncoding([&]<typename E>() {
@@ -191,10 +210,16 @@ Status GraphCopier::CopyInto(Mutator& source, Ref root, Mutator& destination, Re
   });
   Status status;
   if (ATOLL_LIKELY(failure == CopyFailure::kNone)) {
-    if (options.for_shared) {
+    if (!options.for_shared) {
+      sink.Commit();
+    } else if (Commit(source)) {
       sink.Share([&source] { source.Poll(); });
     } else {
-      sink.Commit();
+      sink.Abandon();
+      impl.buffers.Clear();
+      CopyOptions without = options;
+      without.publishes = false;
+      return CopyInto(source, root, destination, copied, without);
     }
     *copied = Ref{word};
   } else {
@@ -204,5 +229,21 @@ Status GraphCopier::CopyInto(Mutator& source, Ref root, Mutator& destination, Re
   impl.buffers.Clear();
   return status;
 }
+
+bool GraphCopier::Commit(Mutator& source) {
+  CopyBuffers& buffers = impl_->buffers;
+  if (!FlipAllToShared(source, buffers.flips)) return false;
+  if (!buffers.transfers.empty()) {
+    TransferToCopies(source, *impl_->destination, buffers.transfers);
+  }
+  return true;
+}
+
+void GraphCopier::TakeBackTransfers(Mutator& source) {
+  CopyBuffers& buffers = impl_->buffers;
+  if (!buffers.transfers.empty()) TransferBack(source, *impl_->destination, buffers.transfers);
+}
+
+size_t GraphCopier::transfer_bytes() const { return impl_->transfer_bytes; }
 
 }  // namespace Atoll

@@ -20,6 +20,9 @@ struct CopyOptions {
   /// CopyInto: the copies are shared objects at once, not the destination's. Weak references and
   /// ephemerons are refused: shared objects have none.
   bool for_shared = false;
+  /// Large objects of deeply immutable types are not copied but become shared where they are, by
+  /// Commit, if FlipToShared takes them.
+  bool publishes = false;
   /// Pack: what takes more objects is too large.
   size_t max_objects = SIZE_MAX;
 };
@@ -33,8 +36,9 @@ struct CopyOptions {
 /// come along.
 ///
 /// Refused (kInvalidArgument) are objects of unsendable and of non-moving types, objects with a
-/// finalizer, which would run once more for the copy, and objects whose `trace` callback visits
-/// slots outside them. The message names type, reason and path from the root:
+/// finalizer, which would run once more for the copy (unless it is a native one of a type with a
+/// `transfer` hook: that moves), and objects whose `trace` callback visits slots outside them. The
+/// message names type, reason and path from the root:
 ///     root -> "Table" element 2 -> "Node" slot 0 -> "Socket"
 /// where slots are counted in the order of their offsets.
 ///
@@ -55,7 +59,7 @@ class GraphCopier {
   enum class Packing : uint8_t {
     kSmall,     ///< in *small
     kImage,     ///< in *image
-    kTooLarge,  ///< nowhere: it would take more than max_bytes
+    kTooLarge,  ///< nowhere: it takes more than max_bytes, or something would move with the copy
   };
   /// Packs what `roots` reach, at most `max_bytes` (and kLargeObjectThreshold) of it: into `small`
   /// if that is not null and the graph fits, else into an allocation of the heap's off-heap memory.
@@ -69,8 +73,21 @@ class GraphCopier {
   /// hold, its nursery's size does not. Nothing is collected. From the return on it is the caller's
   /// business that the root is kept where collections of the destination find it, or that there are
   /// none before it is adopted. Errors as for Pack; then the destination is as before.
+  /// What is copied for_shared is committed already.
   Status CopyInto(Mutator& source, Ref root, Mutator& destination, Ref* copied,
                   const CopyOptions& options = {});
+
+  /// Carries out what the copy that was made last changes in its source: large objects become
+  /// shared, and what objects with a `transfer` hook own becomes their copies'. Without a safepoint
+  /// of `source` since that copy was made; until then the copy is nobody's. False: nothing is
+  /// changed, since another mutator of the source's region has pinned an object meanwhile, or
+  /// attached something to it; throw the copy away, and make one that does not publish.
+  [[nodiscard]] bool Commit(Mutator& source);
+  /// Takes back what was transferred by Commit, before the next safepoint; what has become shared
+  /// stays so. Then the copy may be thrown away.
+  void TakeBackTransfers(Mutator& source);
+  /// External bytes that Commit transfers from the copy that was made last.
+  size_t transfer_bytes() const;
 
  private:
   struct Impl;

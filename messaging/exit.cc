@@ -69,8 +69,10 @@ void ExitOffer::Pass(HandOver& hand_over, Residence* residence) {
   } else {
     WorkerThread::Current()->GiveResidence(residence, /*is_empty=*/false);
   }
-  PostMessage(messaging, *messaging.ports.At(message->port_index), message,
-              {messaging.group, nullptr});
+  if (PostMessage(messaging, *messaging.ports.At(message->port_index), message,
+                  {messaging.group, nullptr}) != SendStatus::kDelivered) {
+    message->kind->discard(messaging.group, message);
+  }
   delete &offer;
 }
 

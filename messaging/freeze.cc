@@ -20,9 +20,9 @@ Result<Ref> Freeze(Isolate& isolate, Ref root) {
   residence->SetLimit(0);
   Ref frozen;
   const auto is_killed = [&state] { return state.IsKilled(); };
-  const Status status =
-      group.CopierOfThread().CopyInto(mutator, root, residence->mutator(), &frozen,
-                                      {.is_cancelled = is_killed, .for_shared = true});
+  const Status status = group.CopierOfThread().CopyInto(
+      mutator, root, residence->mutator(), &frozen,
+      {.is_cancelled = is_killed, .for_shared = true, .publishes = true});
   if (!status.ok()) {
     group.residences.Give(residence);
     return status;

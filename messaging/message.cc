@@ -164,9 +164,7 @@ SendStatus PostMessage(MessagingState& messaging, PortEntry& entry, Message* mes
     case Inbox::Pushed::kClosed:
       break;
   }
-  const SendPort port{message->port_index, messaging.id, message->port_key};
-  message->kind->discard(messaging.group, message);
-  return explanation.Closed(messaging, port);
+  return explanation.Closed(messaging, {message->port_index, messaging.id, message->port_key});
 }
 
 const EnvelopeKind kSmallMessage{DeliverSmall, DiscardSmall, VisitSmall, false};

@@ -47,7 +47,8 @@ struct Explanation {
 /// Counts a message of `bytes` at its port, if that is bounded. Anything but kDelivered: not
 /// counted.
 SendStatus CountMessage(PortEntry& entry, Message& message, const Explanation& explanation);
-/// Puts a message, which was counted, into its port's inbox; frees it if it is not taken.
+/// Puts a message, which was counted, into its port's inbox. Anything but kDelivered: it is the
+/// caller's still.
 SendStatus PostMessage(MessagingState& messaging, PortEntry& entry, Message* message,
                        const Explanation& explanation);
 
