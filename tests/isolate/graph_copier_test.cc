@@ -533,6 +533,55 @@ TEST_F(GraphCopierTest, LargeImmutableObjectsBecomeSharedByTheCommitAlone) {
   }
 }
 
+// { header, id }: the id is what it owns, and a finalizer frees it.
+TEST_F(GraphCopierTest, TransfersAreTakenBack) {
+  TypeInfo info;
+  info.name = "Handle";
+  info.fixed_size = 16;
+  info.transfer = [](ObjectPtr from, ObjectPtr to) { IdAt(to) = std::exchange(IdAt(from), 0); };
+  const Type& type = *heap().RegisterType(info).value();
+  Counter counter;
+  TestRegion source(heap());
+  Mutator& mutator = source.Enter();
+  source.SetRoot(0, NewArray(mutator, 2));
+  for (size_t i = 0; i < 2; ++i) {
+    LinkNew(mutator, ElementAt(i), mutator.Allocate(type), [&] { return source.RootObject(0); });
+    const ObjectPtr handle = Load(source.RootObject(0), ElementAt(i));
+    IdAt(handle) = i + 1;
+    ASSERT_TRUE(
+        mutator.AddFinalizer(handle, FinalizerKind::kNative, Counter::Add, &counter, 1'000).ok());
+    if (i == 0) Major(source);  // one of them is old
+  }
+  const std::unique_ptr<Region> region = heap().CreateRegion({.name = "message"}).value();
+  const std::unique_ptr<Mutator> destination = region->AttachMutator("message").value();
+  for (const bool take_back : {true, false}) {
+    Ref copied;
+    ASSERT_TRUE(copier().CopyInto(mutator, Ref{source.Root(0)}, *destination, &copied).ok());
+    EXPECT_EQ(copier().transfer_bytes(), 2'000u);
+    ASSERT_TRUE(copier().Commit(mutator));
+    for (size_t i = 0; i < 2; ++i) {
+      EXPECT_EQ(IdAt(Load(source.RootObject(0), ElementAt(i))), 0u);
+      EXPECT_EQ(IdAt(Load(ObjectOf(copied), ElementAt(i))), i + 1);
+    }
+    EXPECT_EQ(source.region().stats().external_bytes, 0u);
+    EXPECT_EQ(region->stats().external_bytes, 2'000u);
+    if (take_back) {
+      copier().TakeBackTransfers(mutator);
+      EXPECT_EQ(source.region().stats().external_bytes, 2'000u);
+    }
+    ASSERT_TRUE(region->Clear().ok());
+    EXPECT_EQ(counter.calls, take_back ? 0 : 2);
+    Minor(source);
+    Major(source);
+    for (size_t i = 0; i < 2; ++i) {
+      EXPECT_EQ(IdAt(Load(source.RootObject(0), ElementAt(i))), take_back ? i + 1 : 0u);
+    }
+    ExpectValid();
+  }
+  EXPECT_EQ(source.region().stats().external_bytes, 0u);
+  EXPECT_EQ(heap().stats().external_bytes, 0u);
+}
+
 TEST_F(GraphCopierTest, AnObjectWhosePathWasCutIsRefusedAllTheSame) {
   TestRegion source(heap());
   Mutator& mutator = source.Enter();
