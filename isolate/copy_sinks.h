@@ -35,6 +35,7 @@ enum class CopyFailure : uint8_t {
   kNonMoving,    ///< an object of a non-moving type
   kWeak,         ///< a weak reference or an ephemeron, and the copy is to be shared
   kFinalizer,    ///< an object with a finalizer
+  kIdentity,     ///< an object of a type that is not identity_free, where only such are copied
   kTransfer,     ///< an object with a `transfer` hook, and the copy is to be shared
   kForeignSlot,  ///< a trace callback visited a slot outside its object
 };

@@ -1,6 +1,7 @@
 #include "isolate/graph_copier.h"
 
 #include "heap/object_model.h"
+#include "heap/share_copies.h"
 #include "isolate/copy_path.h"
 #include "isolate/copy_sinks.h"
 #include "isolate/graph_copy-inl.h"
@@ -44,6 +45,9 @@ const char* ReasonFor(CopyFailure failure) {
     case CopyFailure::kFinalizer:
       return "it has a finalizer, which would run once more for the copy; send what another "
              "isolate can make one from";
+    case CopyFailure::kIdentity:
+      return "it has an identity, which a copy would not have, and it cannot become shared where "
+             "it is any more";
     case CopyFailure::kTransfer:
       return "what it owns belongs to one isolate at a time, and what is shared belongs to all; "
              "send it, or freeze what it holds";
@@ -107,6 +111,31 @@ struct GraphCopier::Impl {
     return failed_object != 0 ? CopyFailure::kFinalizer : CopyFailure::kNone;
   }
 
+  /// Copies what `roots` reach into `image`.
+  CopyFailure CopyIntoImage(Mutator& source, std::span<const Ref> roots, size_t max_bytes,
+                            const CopyOptions& options) {
+    buffers.ClearCommit();
+    image.Begin(std::min(max_bytes, kLargeObjectThreshold), options.max_objects);
+    image.SetRoots(roots);
+    return WithEncoding([&]<typename E>() {
+      return Copy<E>(source, image.roots, image.roots_inside.data(), image, options);
+    });
+  }
+  /// Puts the image into the Shared space, if `commit` says that all is well once there is room.
+  CopyFailure ShareImage(FunctionRef<bool()> commit, Ref* root) {
+    const PackedGraph graph = image.graph();
+    platform::MutexLock lock(heap.small_copies_mutex);
+    uintptr_t to = 0;
+    if (graph.data_bytes != 0) {
+      to = heap.small_copies.AllocateRaw(graph.data_bytes);
+      if (to == 0) return CopyFailure::kMemory;
+    }
+    if (!commit()) return CopyFailure::kNone;  // the room is free again after the next collection
+    UnpackAt(to, heap.types, graph, &root->word);
+    MarkObjects(heap, to, to + graph.data_bytes);
+    return CopyFailure::kNone;
+  }
+
   ATOLL_COLD Status Explain(Mutator& source, std::span<const Ref> roots, CopyFailure failure,
                             Mutator* destination) const {
     const std::string region = "region \"" + source.region().name() + "\"";
@@ -156,13 +185,7 @@ Result<GraphCopier::Packing> GraphCopier::Pack(Mutator& source, std::span<const 
                   "mutator \"" + source.name() + "\" packs objects while not managed");
   }
   NoCollectScope scope(source);
-  impl.buffers.ClearCommit();
-  impl.image.Begin(std::min(max_bytes, kLargeObjectThreshold), options.max_objects);
-  impl.image.SetRoots(roots);
-  const CopyFailure failure = impl.WithEncoding([&]<typename E>() {
-    return impl.Copy<E>(source, impl.image.roots, impl.image.roots_inside.data(), impl.image,
-                        options);
-  });
+  const CopyFailure failure = impl.CopyIntoImage(source, roots, max_bytes, options);
   Status status;
   Packing packing = Packing::kTooLarge;
   if (ATOLL_LIKELY(failure == CopyFailure::kNone)) {
@@ -182,6 +205,34 @@ Result<GraphCopier::Packing> GraphCopier::Pack(Mutator& source, std::span<const 
   impl.buffers.Clear();
   if (ATOLL_UNLIKELY(!status.ok())) return status;
   return packing;
+}
+
+Result<bool> GraphCopier::CopySmallIntoShared(Mutator& source, Ref root, Ref* copied,
+                                              const CopyOptions& options) {
+  Impl& impl = *impl_;
+  if (!source.CheckManaged("CopySmallIntoShared")) {
+    return Status(StatusCode::kFailedPrecondition,
+                  "mutator \"" + source.name() + "\" shares objects while not managed");
+  }
+  NoCollectScope scope(source);
+  const std::span<const Ref> roots(&root, 1);
+  CopyOptions shared = options;
+  shared.for_shared = true;
+  CopyFailure failure = CopyFailure::kNone;
+  for (bool is_committed = false; !is_committed && failure == CopyFailure::kNone;) {
+    impl.buffers.Clear();
+    failure = impl.CopyIntoImage(source, roots, kLargeObjectThreshold, shared);
+    if (failure != CopyFailure::kNone) break;
+    failure = impl.ShareImage([&] { return is_committed = Commit(source); }, copied);
+    shared.publishes = false;  // what another mutator has got hold of is copied
+  }
+  Status status;
+  if (failure != CopyFailure::kNone && failure != CopyFailure::kTooLarge) {
+    status = impl.Explain(source, roots, failure, nullptr);
+  }
+  impl.buffers.Clear();
+  if (!status.ok()) return status;
+  return failure == CopyFailure::kNone;
 }
 
 Status GraphCopier::CopyInto(Mutator& source, Ref root, Mutator& destination, Ref* copied,

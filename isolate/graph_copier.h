@@ -17,12 +17,14 @@ inline bool NeverCancelled() { return false; }
 struct CopyOptions {
   /// Asked after each poll, about every 64 KiB: true ends the copy with kCancelled.
   FunctionRef<bool()> is_cancelled = NeverCancelled;
-  /// CopyInto: the copies are shared objects at once, not the destination's. Weak references and
-  /// ephemerons are refused: shared objects have none.
+  /// The copies are to be shared. Weak references and ephemerons are refused, since shared objects
+  /// have none; CopyInto makes the copies shared at once, not the destination's.
   bool for_shared = false;
   /// Large objects of deeply immutable types are not copied but become shared where they are, by
   /// Commit, if FlipToShared takes them.
   bool publishes = false;
+  /// Objects whose types are not identity_free are refused, but for those that become shared.
+  bool only_identity_free = false;
   /// Pack: what takes more objects is too large.
   size_t max_objects = SIZE_MAX;
 };
@@ -66,6 +68,12 @@ class GraphCopier {
   /// Managed state of `source`. Errors, besides the above: kCancelled; kResourceExhausted.
   Result<Packing> Pack(Mutator& source, std::span<const Ref> roots, size_t max_bytes,
                        SmallImage* small, Image* image, const CopyOptions& options = {});
+
+  /// Copies a graph of at most kLargeObjectThreshold bytes into room that the Shared space has
+  /// (options.for_shared is implied), commits, and stores the root's new word to `copied`. False:
+  /// it is larger. Managed state of `source`; no poll follows the copy. Errors as for Pack.
+  Result<bool> CopySmallIntoShared(Mutator& source, Ref root, Ref* copied,
+                                   const CopyOptions& options);
 
   /// Copies a graph of any size into `destination`'s region, as young objects, and stores the
   /// root's new word to `copied`. Managed state of `source`; `destination` is another region's, the

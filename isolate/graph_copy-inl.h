@@ -242,6 +242,10 @@ class GraphCopy final : private SlotVisitor {
   uintptr_t CopyOther(uintptr_t object, Word header_word, const Type& type,
                       const CopiedObjects::Place& place) {
     if (!MayCopy(object, type)) return 0;
+    if (options_.only_identity_free && !type.flags.identity_free) {
+      Fail(CopyFailure::kIdentity, object);
+      return 0;
+    }
     const size_t length = type.has_elements() ? LengthOf(type, object) : 0;
     const size_t size = type.has_elements() ? SizeForLength(type, length) : type.fixed_size;
     const uintptr_t at = Allocate(object, size, place);

@@ -5,7 +5,7 @@
 #include "heap/heap_state.h"
 #include "heap/mutator_record.h"
 #include "heap/region_state.h"
-#include "isolate/unsendable_walk.h"
+#include "isolate/graph_checks.h"
 #include "messaging/messaging_state.h"
 
 namespace Atoll {
