@@ -150,7 +150,7 @@ void SendBuffer(benchmark::State& state) {
 }
 BENCHMARK(SendBuffer)->Name("message/send_bytes/transferable")->Arg(1)->Arg(64)->Iterations(20);
 
-// An immutable object of 32 bytes, copied into a message: what publishing it instead would have to beat.
+// An immutable object of 32 bytes, copied into a message: what publishing it would have to beat.
 void CopySmallImmutable(benchmark::State& state) {
   Entered entered;
   Atoll::TypeInfo info = Atoll::Describe<Msg>("Value");
