@@ -356,15 +356,15 @@ TEST_F(ExitTest, ATicketIsCommittedOnce) {
 // The isolate is parked, and has gone, by the time they are looked at.
 TEST_F(ExitTest, ATicketIsVoidAfterItsTurn) {
   options.resident_isolates = 0;
+  Event parked;
+  client.leave = [&](Isolate& isolate) {
+    if (isolate.field(0).word != 0) parked.Set();
+  };
   TestPort port;
   const IsolateId receiver = SpawnReceiver(port, [](Isolate&, Ref) { ADD_FAILURE(); });
   std::optional<ExitTicket> dropped;
   std::optional<ExitTicket> committed;
   TestPort own;
-  Event parked;
-  client.leave = [&](Isolate& isolate) {
-    if (isolate.field(0).word != 0) parked.Set();
-  };
   const IsolateId sender = SpawnReceiver(own, [&](Isolate& isolate, Ref message) {
     if (message == Immediate(1)) {
       MakeList(isolate, 0, 0, 20);
