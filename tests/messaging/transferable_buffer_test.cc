@@ -278,6 +278,30 @@ TEST_F(TransferableBufferTest, LimitsRefuseWhatIsAllocated) {
       {.limit_bytes = kLimit});
 }
 
+// A receiver that allocates nothing collects all the same: what it was given counts.
+TEST_F(TransferableBufferTest, WhoeverIsGivenMuchCollects) {
+  constexpr size_t kBuffers = 60;
+  constexpr size_t kGiven = kBuffers * kLength;
+  size_t handled = 0;
+  size_t most = 0;
+  const Receiver receiver = SpawnReceiver([&](Isolate& isolate, Ref message) {
+    EXPECT_EQ(TransferableBuffer::BytesOf(ObjectOf(message)).size(), kLength);
+    most = std::max(most, ExternalOf(isolate));
+    isolate.Poll();
+    if (++handled == kBuffers) isolate.Exit();
+  });
+  RunIsolate([&](Isolate& isolate) {
+    for (size_t i = 0; i < kBuffers; ++i) {
+      auto buffer = TransferableBuffer::Allocate(isolate.mutator(), type(), kLength);
+      ASSERT_TRUE(buffer.ok()) << buffer.status().message();
+      ExpectSent(isolate, receiver.to(), RefOf(buffer.value()));
+    }
+  });
+  exits.WaitFor(receiver.id);
+  EXPECT_EQ(handled, kBuffers);
+  EXPECT_LT(most, kGiven) << "garbage was found before the end";
+}
+
 TEST_F(TransferableBufferTest, Misuse) {
   Owned owned;
   RunIsolate([&](Isolate& isolate) {
