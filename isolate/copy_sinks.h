@@ -8,6 +8,7 @@
 //   void NoteShared(slot)             a word of a copy refers to a shared object
 //   void NoteMoved()                  an object was copied whose type has a `moved` hook
 //   kLargeFrom                        objects of at least this size get header::kLarge
+//   kTakesTransfers                   copies may own what their originals owned
 //
 // What is copied stays out of everybody's sight until the sink is told that all went well.
 #ifndef ATOLL_ISOLATE_COPY_SINKS_H_
@@ -34,6 +35,8 @@ enum class CopyFailure : uint8_t {
   kNonMoving,    ///< an object of a non-moving type
   kWeak,         ///< a weak reference or an ephemeron, and the copy is to be shared
   kFinalizer,    ///< an object with a finalizer
+  kIdentity,     ///< an object of a type that is not identity_free, where only such are copied
+  kTransfer,     ///< an object with a `transfer` hook, and the copy is to be shared
   kForeignSlot,  ///< a trace callback visited a slot outside its object
 };
 
@@ -41,6 +44,7 @@ enum class CopyFailure : uint8_t {
 class ImageSink {
  public:
   static constexpr size_t kLargeFrom = SIZE_MAX;
+  static constexpr bool kTakesTransfers = false;  // nothing would free it
 
   /// Empty again, for at most `max_bytes` (up to kLargeObjectThreshold).
   void Begin(size_t max_bytes) {
@@ -120,6 +124,7 @@ class ImageSink {
 class RegionSink {
  public:
   static constexpr size_t kLargeFrom = kLargeObjectThreshold + 1;
+  static constexpr bool kTakesTransfers = true;
 
   explicit RegionSink(RegionState& region) : region_(region), bases_(region.heap.allocator) {}
 

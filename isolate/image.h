@@ -20,6 +20,7 @@
 
 #include "atoll/heap.h"
 #include "heap/group_allocator.h"
+#include "heap/type_table.h"
 
 namespace Atoll {
 
@@ -134,6 +135,9 @@ class Image {
 /// kResourceExhausted, nothing unpacked. Cost: a bump of the allocation buffer, a copy of the data,
 /// and an addition per relocation.
 Status Unpack(Mutator& target, const PackedGraph& graph, Word* roots);
+
+/// The same into `data_bytes` of memory at `to`, which the caller has taken.
+void UnpackAt(uintptr_t to, const TypeTable& types, const PackedGraph& graph, Word* roots);
 
 }  // namespace Atoll
 

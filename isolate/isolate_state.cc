@@ -154,7 +154,15 @@ void IsolateState::EnterTurn() {
   group_->client->OnEnter(*this);
 }
 
+void IsolateState::WithdrawOffer() {
+  if (offer == nullptr || HandsOver()) return;
+  offer->isolate = nullptr;
+  offer = nullptr;
+  residence->carried = Ref{};
+}
+
 void IsolateState::LeaveTurn() {
+  WithdrawOffer();
   group_->client->OnLeave(*this);
   current_ = nullptr;
 }
@@ -236,7 +244,7 @@ void IsolateState::HandleControl() {
 
 void IsolateState::End(WorkerThread& thread) {
   GroupState& group = *group_;
-  if (Is(kInitialized) && hand_over == nullptr) group.client->ShutdownIsolate(*this);
+  if (Is(kInitialized) && !HandsOver()) group.client->ShutdownIsolate(*this);
   if (extension != nullptr) extension->end(*this);
   LeaveTurn();
 
@@ -244,7 +252,7 @@ void IsolateState::End(WorkerThread& thread) {
   const ExitListener listener = on_exit;
   Envelope* const listening = listeners;
   void* const data = data_;
-  HandOver* const taker = hand_over;
+  HandOver* const taker = offer;  // which was committed: LeaveTurn has taken back others
   Residence* const place = residence;
   const uint32_t index = record.index;
   IsolateRecord& left_record = record;

@@ -29,6 +29,8 @@ struct IsolateExtension {
 /// last turn. Takes the residence over.
 struct HandOver {
   void (*fn)(HandOver& hand_over, Residence* residence);
+  /// Whose; null from the end of the turn in which it was offered, if it was not committed.
+  IsolateState* isolate = nullptr;
 };
 
 struct IsolateState final : Isolate {
@@ -76,6 +78,10 @@ struct IsolateState final : Isolate {
   /// Ends after the function that runs, unless that has been decided already: what came first says
   /// why.
   void EndBecause(ExitReason why);
+  /// Its offer was committed: it hands over what it owns when it ends.
+  bool HandsOver() const { return reason == ExitReason::kHandedOver; }
+  /// Takes back what is offered, if it has not been committed.
+  void WithdrawOffer();
   void FailWith(Status status);
   /// Calls fn in no isolate, native, in the middle of a turn: for listeners.
   template <typename Fn>
@@ -101,7 +107,7 @@ struct IsolateState final : Isolate {
   ExitListener on_exit;
   Envelope* listeners = nullptr;  ///< further ones, see control.h
   std::unique_ptr<Status> error;
-  HandOver* hand_over = nullptr;
+  HandOver* offer = nullptr;  ///< made in this turn and not taken back, or committed
   IsolateExtension* extension = nullptr;
   uintptr_t extension_data = 0;
   void (*const entry)(Isolate& isolate, void* data);

@@ -1,5 +1,6 @@
 #include "messaging/message.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "messaging/messaging_state.h"
@@ -124,6 +125,8 @@ SendStatus CountAtBoundedPort(PortEntry& entry, Message& message, const Explanat
   // Relaxed, all: see PortEntry.
   const uint32_t max_messages = entry.max_messages.load(std::memory_order_relaxed);
   const size_t max_bytes = entry.max_bytes.load(std::memory_order_relaxed);
+  // Immediates and references to shared objects take room, too.
+  message.bytes = std::max<uint64_t>(message.bytes, sizeof(Word));
   if (max_bytes != 0 && message.bytes > max_bytes) {
     return explanation.Say(SendStatus::kOverQuota, StatusCode::kResourceExhausted,
                            "it takes " + std::to_string(message.bytes) +
@@ -162,9 +165,7 @@ SendStatus PostMessage(MessagingState& messaging, PortEntry& entry, Message* mes
     case Inbox::Pushed::kClosed:
       break;
   }
-  const SendPort port{message->port_index, messaging.id, message->port_key};
-  message->kind->discard(messaging.group, message);
-  return explanation.Closed(messaging, port);
+  return explanation.Closed(messaging, {message->port_index, messaging.id, message->port_key});
 }
 
 const EnvelopeKind kSmallMessage{DeliverSmall, DiscardSmall, VisitSmall, false};

@@ -57,7 +57,8 @@ inline SendStatus CountMessage(PortEntry& entry, Message& message, const Explana
   }
   return CountAtBoundedPort(entry, message, explanation);
 }
-/// Puts a message, which was counted, into its port's inbox; frees it if it is not taken.
+/// Puts a message, which was counted, into its port's inbox. Anything but kDelivered: it is the
+/// caller's still.
 SendStatus PostMessage(MessagingState& messaging, PortEntry& entry, Message* message,
                        const Explanation& explanation);
 

@@ -163,7 +163,7 @@ class GroupUnderTest {
       EXPECT_TRUE(made.ok()) << made.status().message();
       group_ = std::move(made).value();
       bytes_at_start_ = group_->heap().state().allocator.bytes();
-      blocks_at_start_ = group_->heap().state().pool.used_bytes();
+      bytes_mapped_at_start_ = group_->heap().state().pool.used_bytes();
     }
     return *group_;
   }
@@ -228,7 +228,10 @@ class GroupUnderTest {
     EXPECT_EQ(state.heap->stats().region_bytes, 0u);
     EXPECT_EQ(state.heap->stats().external_bytes, 0u);
     EXPECT_EQ(state.heap->stats().shared_bytes, 0u);
-    EXPECT_EQ(state.heap->state().pool.used_bytes(), blocks_at_start_);
+    // Program objects live as long as the heap.
+    const HeapState& heap_state = state.heap->state();
+    EXPECT_EQ(heap_state.pool.used_bytes(),
+              bytes_mapped_at_start_ + heap_state.program.block_count() * kBlockSize);
     EXPECT_EQ(state.heap->state().allocator.bytes(), bytes_at_start_);
     group_.reset();
     bodies_.clear();
@@ -245,7 +248,7 @@ class GroupUnderTest {
   std::unique_ptr<IsolateGroup> group_;
   std::deque<Body> bodies_;
   size_t bytes_at_start_ = 0;
-  size_t blocks_at_start_ = 0;
+  size_t bytes_mapped_at_start_ = 0;
 };
 
 class IsolateTest : public ::testing::Test, protected GroupUnderTest {
