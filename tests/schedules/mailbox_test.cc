@@ -21,7 +21,7 @@
 namespace Atoll {
 namespace {
 
-constexpr uint64_t kSeeds = ATOLL_TSAN || ATOLL_ASAN ? 1000 : 3000;
+constexpr uint64_t kSeeds = 1000;
 
 constexpr int kSenders = 3;
 constexpr int kWorkers = 2;
