@@ -214,9 +214,11 @@ class GraphCopy final : private SlotVisitor {
     if (!MayCopy(object, type)) return 0;
     const size_t length = type.has_elements() ? LengthOf(type, object) : 0;
     const size_t size = type.has_elements() ? SizeForLength(type, length) : type.fixed_size;
-    const uintptr_t at = Allocate(object, size, place);
+    const bool is_large = size >= Sink::kLargeFrom;
+    const uintptr_t at = is_large ? Insert(object, sink_.AllocateLarge(size), size, place)
+                                  : Allocate(object, size, place);
     if (at == 0) return 0;
-    At(at) = (header_word & ~Word{0xFF}) | (size >= Sink::kLargeFrom ? header::kLarge : 0);
+    At(at) = (header_word & ~Word{0xFF}) | (is_large ? header::kLarge : 0);
     if (size <= kLongLeaf) {
       CopyWords(object, at, kHeaderSize, size);
     } else if (!CopyLong(object, at, size, type)) {
@@ -230,10 +232,14 @@ class GraphCopy final : private SlotVisitor {
     }
     return at;
   }
-  // Where the copy of `object` is to be written, or 0.
+  // Where the copy of `object` is to be written, or 0. Not for objects from Sink::kLargeFrom on.
   ATOLL_ALWAYS_INLINE uintptr_t Allocate(uintptr_t object, size_t size,
                                          const CopiedObjects::Place& place) {
-    const uintptr_t at = sink_.Allocate(size);
+    return Insert(object, sink_.Allocate(size), size, place);
+  }
+  // Notes that the copy of `object` is at `at`; 0 if it is not, or cannot be noted.
+  ATOLL_ALWAYS_INLINE uintptr_t Insert(uintptr_t object, uintptr_t at, size_t size,
+                                       const CopiedObjects::Place& place) {
     if (ATOLL_UNLIKELY(at == 0)) {
       Fail(sink_.failure(), object);
       return 0;
