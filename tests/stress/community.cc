@@ -153,6 +153,10 @@ Status Community::InitializeIsolate(Isolate& isolate) {
   return {StatusCode::kUnsupported, "this one is not initialized"};
 }
 
+void Community::ShutdownIsolate(Isolate& isolate) {
+  if (auto* member = static_cast<Member*>(isolate.data())) member->NoteEnd();
+}
+
 void Community::CleanupIsolate(IsolateId, void* data) { delete static_cast<Member*>(data); }
 
 void Community::OnEnter(Isolate& isolate) {

@@ -26,7 +26,7 @@ struct PortRecord {
   bool is_bounded = false;
   std::atomic<uint64_t> sent{0};  ///< and delivered, as the sender was told
   std::atomic<uint64_t> received{0};
-  std::atomic<bool> closed{false};
+  std::atomic<bool> closed{false};  ///< or about to be
 };
 
 /// The model of a message on its way.
@@ -99,6 +99,7 @@ class Community final : public GroupClient {
 
   // GroupClient
   Status InitializeIsolate(Isolate& isolate) override;
+  void ShutdownIsolate(Isolate& isolate) override;
   void CleanupIsolate(IsolateId isolate, void* data) override;
   void OnEnter(Isolate& isolate) override;
   void VisitRoots(Isolate& isolate, RootVisitor& visitor) override;

@@ -55,13 +55,18 @@ std::vector<CommunityScenario> MakeScenarios() {
        .knobs = everything,
        .weight = 1});
   // Memory is refused: by the limit of each isolate, by the system.
-  add({.name = "limited", .limit_bytes = 320 * 1024, .weight = 20});
+  add({.name = "limited",
+       .nursery_bytes = 64 * 1024,
+       .limit_bytes = 160 * 1024,
+       .most_live = 3'000,
+       .weight = 20});
   add({.name = "refused", .residents = 0, .refuse_memory = 100, .weight = 20});
   return all;
 }
 
 constexpr uint64_t kOperationsOfTick = 24;
 constexpr uint64_t kMostTicksWaiting = 4;
+constexpr int kTriesWhileRefused = 1'000;
 constexpr uint64_t kSettleNanos = 120'000'000'000;
 
 /// The thread outside that makes isolates run, end, and be collected.
@@ -71,13 +76,17 @@ class Driver {
       : community_(community), scenario_(scenario), random_(seed * 31 + 7) {}
 
   void Drive(uint64_t ticks) {
+    int tries = 0;
     for (uint64_t i = 0; i < ticks;) {
       Seat& seat = community_.seat(random_.Below(community_.seats()));
       community_.TrySpawn(seat);
       if (SendTick(seat, kTick)) {
         ++i;
+        tries = 0;
         Disturb(i);
       } else {
+        // While all memory is refused, nothing can be sent.
+        if (++tries % kTriesWhileRefused == 0) platform::faults::Reset();
         platform::YieldThread();
       }
     }

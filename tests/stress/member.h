@@ -28,6 +28,8 @@ class Member {
   void Begin(Isolate& isolate);
   void Enter(Isolate& isolate);
   void VisitRoots(RootVisitor& visitor);
+  /// It is about to end.
+  void NoteEnd();
 
  private:
   static constexpr uint32_t kFields = 12;      // roots in the isolate's fields, and

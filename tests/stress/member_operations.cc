@@ -90,6 +90,12 @@ void Member::OpenMail(Isolate& isolate) {
   seat_.mail = mail_record_;
 }
 
+void Member::NoteEnd() {
+  for (const auto& record : {ticks_record_, mail_record_}) {
+    if (record != nullptr) record->closed.store(true);
+  }
+}
+
 void Member::Enter(Isolate& isolate) {
   // It owns nothing of the residence that it had in the turn before: it has been parked.
   if (last_mutator_ != nullptr && last_mutator_ != &isolate.mutator()) {
@@ -349,7 +355,8 @@ void Member::Post(Isolate& isolate, Ref root, std::unique_ptr<Parcel> parcel, bo
       return Count(counts.closed);
     case SendStatus::kFull:
     case SendStatus::kOverQuota:
-      STRESS_CHECK(port->is_bounded, "%s", why.message().c_str());
+      // Of a port that was closed meanwhile its successor's bounds may be told.
+      STRESS_CHECK(port->is_bounded || port->closed.load(), "%s", why.message().c_str());
       return Count(counts.full);
     default:
       STRESS_CHECK(
@@ -412,7 +419,7 @@ void Member::HandOver(Isolate& isolate) {
         break;
       case SendStatus::kFull:
       case SendStatus::kOverQuota:
-        STRESS_CHECK(port->is_bounded, "%s", why.message().c_str());
+        STRESS_CHECK(port->is_bounded || port->closed.load(), "%s", why.message().c_str());
         Count(counts.full);
         break;
       default:
@@ -444,6 +451,7 @@ void Member::HandOver(Isolate& isolate) {
   const Status committed = ticket.value().Commit();
   STRESS_CHECK(committed.ok(), "%s", committed.message().c_str());
   is_ending_ = true;
+  NoteEnd();
   std::unique_ptr<Parcel> parcel = NewParcel(head, port);
   parcel->graph = std::exchange(graph_, {});
   community_.AddParcel(std::move(parcel));
