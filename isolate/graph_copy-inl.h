@@ -101,9 +101,8 @@ class GraphCopy final : private SlotVisitor {
   uintptr_t failed_object() const { return failed_object_; }
 
  private:
-  static constexpr size_t kPiece = 128;          // elements of an array looked at in one go
-  static constexpr int64_t kBudget = 64 * 1024;  // between two polls
-  static constexpr int64_t kCostOfObject = 32;   // in bytes copied
+  static constexpr size_t kPiece = 128;         // elements of an array looked at in one go
+  static constexpr int64_t kCostOfObject = 32;  // in bytes copied
   static constexpr size_t kLongLeaf = 128;
   static constexpr int kRoundsBeforeIndex = 2;
   static constexpr MarkEntry kKindMask = 7;
@@ -274,7 +273,7 @@ class GraphCopy final : private SlotVisitor {
   }
   ATOLL_COLD bool CopyLong(uintptr_t from, uintptr_t to, size_t size, const Type& type) {
     for (size_t at = kHeaderSize; at < size;) {
-      const size_t end = std::min(size, at + static_cast<size_t>(kBudget));
+      const size_t end = std::min(size, at + options_.poll_bytes);
       if (type.is_leaf()) {
         std::memcpy(reinterpret_cast<void*>(to + at), reinterpret_cast<const void*>(from + at),
                     end - at);
@@ -290,7 +289,7 @@ class GraphCopy final : private SlotVisitor {
   // Answers handshakes and stops; nothing of the source moves. False: cancelled.
   bool Poll() {
     source_.Poll();
-    budget_ = kBudget;
+    budget_ = static_cast<int64_t>(options_.poll_bytes);
     if (options_.is_cancelled()) Fail(CopyFailure::kCancelled);
     return ok();
   }
@@ -489,7 +488,7 @@ class GraphCopy final : private SlotVisitor {
   const uintptr_t base_;
   const size_t size_;
   const Type* const types_;
-  int64_t budget_ = kBudget;
+  int64_t budget_ = static_cast<int64_t>(options_.poll_bytes);  // until the next poll
   bool watching_keys_ = false;
   CopyFailure failure_ = CopyFailure::kNone;
   uintptr_t failed_object_ = 0;
