@@ -126,12 +126,7 @@ Status Unpack(Mutator& target, const PackedGraph& graph, Word* roots) {
     to = target.AllocateRaw(graph.data_bytes);
     if (ATOLL_UNLIKELY(to == 0)) return target.last_error();
     auto* words = reinterpret_cast<Word*>(to);
-    const size_t count = graph.data_bytes / sizeof(Word);
-    if (count <= SmallImage::kWords) {  // a call of memcpy costs more
-      for (size_t i = 0; i < count; ++i) words[i] = graph.data[i];
-    } else {
-      std::memcpy(words, graph.data, graph.data_bytes);
-    }
+    std::memcpy(words, graph.data, graph.data_bytes);
     ForEachBit(graph.relocations, graph.bitmap_bytes(), [&](size_t i) { words[i] += to; });
     if (ATOLL_UNLIKELY(graph.has_moved_hooks)) {
       CallMovedHooks(target.region().state().heap.types, to, graph.data_bytes, graph.origin);

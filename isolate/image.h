@@ -13,6 +13,7 @@
 #ifndef ATOLL_ISOLATE_IMAGE_H_
 #define ATOLL_ISOLATE_IMAGE_H_
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -79,6 +80,22 @@ struct SmallImage {
 /// refers to none, as GraphCopier::Pack would. False: not such a one, `*small` is garbage. Managed
 /// state of `source`. Cost: a few ns.
 bool TryPackOne(const Mutator& source, Ref root, SmallImage* small);
+
+/// Unpacks it: see Unpack, which says what is legal and what is not. 0: no memory.
+inline bool UnpackSmall(Mutator& target, const SmallImage& small, Word* root) {
+  uintptr_t to = 0;
+  if (small.data_words != 0) {
+    to = target.AllocateRaw(small.data_words * sizeof(Word));
+    if (ATOLL_UNLIKELY(to == 0)) return false;
+    auto* words = reinterpret_cast<Word*>(to);
+    for (size_t i = 0; i < small.data_words; ++i) words[i] = small.data[i];
+    for (unsigned bits = small.relocations; bits != 0; bits &= bits - 1) {
+      words[std::countr_zero(bits)] += to;
+    }
+  }
+  *root = small.root + (small.root_inside != 0 ? to : 0);
+  return true;
+}
 
 /// Owns a packed graph in one allocation of a heap's off-heap memory. One word; move-only. Must not
 /// outlive the heap.

@@ -50,12 +50,7 @@ IsolateId Isolate::id() const {
 
 IsolateGroup& Isolate::group() const { return *group_->group; }
 
-bool Isolate::IsKilled() const {
-  const IsolateRecord& record = StateOf(*this).record;
-  // Relaxed, both: see IsolateRecord.
-  return record.kill.load(std::memory_order_relaxed) ==
-         record.generation.load(std::memory_order_relaxed);
-}
+bool Isolate::IsKilled() const { return StateOf(*this).IsKilled(); }
 
 void Isolate::Exit() { StateOf(*this).EndBecause(ExitReason::kReturned); }
 void Isolate::Fail(Status error) { StateOf(*this).FailWith(std::move(error)); }

@@ -47,6 +47,7 @@ struct IsolateState final : Isolate {
   void Set(Flag flag) { flags |= flag; }
   void Unset(Flag flag) { flags &= ~static_cast<uint32_t>(flag); }
   GroupState& group_state() const { return *group_; }
+  bool IsKilled() const;
 
   void VisitRoots(RootVisitor& visitor);
   /// References to shared objects that it holds outside every region. At a stop of the group.
@@ -136,6 +137,12 @@ struct alignas(64) IsolateRecord {
   IsolateState& state() { return *std::launder(reinterpret_cast<IsolateState*>(storage)); }
 };
 static_assert(sizeof(IsolateRecord) <= 256);
+
+inline bool IsolateState::IsKilled() const {
+  // Relaxed, both: see IsolateRecord.
+  return record.kill.load(std::memory_order_relaxed) ==
+         record.generation.load(std::memory_order_relaxed);
+}
 
 }  // namespace Atoll
 

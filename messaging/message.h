@@ -46,7 +46,17 @@ struct Explanation {
 
 /// Counts a message of `bytes` at its port, if that is bounded. Anything but kDelivered: not
 /// counted.
-SendStatus CountMessage(PortEntry& entry, Message& message, const Explanation& explanation);
+ATOLL_COLD SendStatus CountAtBoundedPort(PortEntry& entry, Message& message,
+                                         const Explanation& explanation);
+inline SendStatus CountMessage(PortEntry& entry, Message& message, const Explanation& explanation) {
+  message.is_counted = 0;
+  // Relaxed, both: see PortEntry.
+  if (ATOLL_LIKELY(entry.max_messages.load(std::memory_order_relaxed) == 0 &&
+                   entry.max_bytes.load(std::memory_order_relaxed) == 0)) {
+    return SendStatus::kDelivered;
+  }
+  return CountAtBoundedPort(entry, message, explanation);
+}
 /// Puts a message, which was counted, into its port's inbox; frees it if it is not taken.
 SendStatus PostMessage(MessagingState& messaging, PortEntry& entry, Message* message,
                        const Explanation& explanation);

@@ -95,7 +95,6 @@ SendStatus Send(Isolate& sender, const SendPort& port, Ref root, Status* why) {
   if (ATOLL_UNLIKELY(message == nullptr)) return explanation.NoMemory();
   message->port_key = port.key;
   message->port_index = port.index;
-  message->is_counted = 0;
   const SendStatus packed = Pack(state, root, *message, explanation);
   if (ATOLL_UNLIKELY(packed != SendStatus::kDelivered)) {
     messaging.FreeMessage(message);
@@ -125,7 +124,6 @@ SendStatus SendImmediate(IsolateGroup& group, const SendPort& port, Ref word, St
   message->kind = &kSmallMessage;
   message->port_key = port.key;
   message->port_index = port.index;
-  message->is_counted = 0;
   message->bytes = 0;
   message->small = SmallImage{};
   message->small.root = word.word;

@@ -235,7 +235,7 @@ struct Churn {
 
 void RunChurn(const IsolateOptions& options, int64_t isolates, const Report& report) {
   IsolateWorld world(options.workers);
-  Churn churn{.world = world, .isolates = isolates, .trees = 400};
+  Churn churn{.world = world, .isolates = isolates, .trees = 10'000};
   churn.left = isolates;
   const uint64_t began = NowNanos();
   for (int64_t i = 0; i < isolates; ++i) world.Spawn(Churn::Run, &churn);

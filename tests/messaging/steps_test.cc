@@ -1,6 +1,6 @@
 // Something happens at each step of a message's way in turn: between PrepareExit and Commit, during
-// the walk for unsendable objects, in the inbox, between inbox and handler, while it is unpacked, and
-// first of all in the handler.
+// the walk for unsendable objects, in the inbox, between inbox and handler, while it is unpacked,
+// and first of all in the handler.
 #include <thread>
 
 #include "heap/mutator_record.h"
@@ -126,6 +126,7 @@ TEST_F(StepsTest, ACollectionBetweenPrepareExitAndCommitVoidsTheTicket) {
                           HasSubstr("prepare again")));
         ExpectMessage(isolate.field(0), LengthFor(way));
         ExpectValid();
+        { const ExitTicket ended = std::move(ticket).value(); }
         auto again = PrepareExit(isolate, receiver.to(), isolate.field(0), nullptr, exit);
         ASSERT_TRUE(again.ok()) << again.status().message();
         EXPECT_TRUE(again.value().Commit().ok());
@@ -169,8 +170,8 @@ TEST_F(StepsTest, ACollectionOfTheGroupDuringTheUnsendableWalk) {
         });
         // From here on there is one at the first poll, and at as many of the others as it manages.
         while (!isolate.mutator().PollPending()) platform::YieldThread();
-        auto ticket = PrepareExit(isolate, receiver.to(), isolate.field(0), nullptr,
-                                  {.always_adopt = true});
+        auto ticket =
+            PrepareExit(isolate, receiver.to(), isolate.field(0), nullptr, {.always_adopt = true});
         const bool collected = heap().stats().group.count > before;
         done.store(true);
         if (is_reached) {
@@ -185,9 +186,12 @@ TEST_F(StepsTest, ACollectionOfTheGroupDuringTheUnsendableWalk) {
           NativeScope native(isolate.mutator());
           other.join();
         }
-        // The thread's last collection may have come behind the walk.
-        auto again = PrepareExit(isolate, receiver.to(), isolate.field(0), nullptr,
-                                 {.always_adopt = true});
+        if (ticket.ok()) {
+          // The thread's last collection may have come behind the walk.
+          const ExitTicket ended = std::move(ticket).value();
+        }
+        auto again =
+            PrepareExit(isolate, receiver.to(), isolate.field(0), nullptr, {.always_adopt = true});
         ExpectList(ObjectOf(isolate.field(0)), 1, length);
         EXPECT_EQ(again.ok(), !is_reached);
         EXPECT_EQ(again.ok() && again.value().Commit().ok(), !is_reached);
@@ -288,9 +292,10 @@ TEST_F(StepsTest, AnImageIsUnpackedWithAnyRoomLeftInTheBlock) {
       const size_t now = left();
       const size_t wanted = now >= room + kLeast ? std::min<size_t>(now - room, 4'096) : 512;
       // Nothing smaller than an empty array may be left over.
-      const size_t size = now - room - wanted < kLeast && wanted > 2 * kLeast && now != room + wanted
-                              ? wanted - kLeast
-                              : wanted;
+      const size_t size =
+          now - room - wanted < kLeast && wanted > 2 * kLeast && now != room + wanted
+              ? wanted - kLeast
+              : wanted;
       ASSERT_TRUE(mutator.AllocateArray(*client.types->bytes, size - kElements));
     }
     if (left() == room) ++exact;

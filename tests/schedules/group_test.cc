@@ -313,13 +313,13 @@ SeededScheduler::Outcome RunSeed(uint64_t seed, Totals* totals) {
 
 TEST(ScheduledGroup, MessagesHandOversKillsAndRecordsUsedAgain) {
   Totals totals;
-  if (const char* given = std::getenv("ATOLL_SEED")) {
+  if (const char* given = std::getenv("ATOLL_SCHEDULE_SEED")) {
     const auto outcome = RunSeed(std::strtoull(given, nullptr, 10), &totals);
     printf("%s", SeededScheduler::Format(outcome.trace, SIZE_MAX).c_str());
     return;
   }
   for (uint64_t seed = 1; seed <= kSeeds && !::testing::Test::HasFailure(); ++seed) {
-    SCOPED_TRACE("ATOLL_SEED=" + std::to_string(seed));
+    SCOPED_TRACE("ATOLL_SCHEDULE_SEED=" + std::to_string(seed));
     RunSeed(seed, &totals);
   }
   const int seeds = static_cast<int>(kSeeds);

@@ -255,13 +255,13 @@ std::string RunSeed(uint64_t seed, Totals* totals = nullptr,
 
 TEST(Mailbox, EachMessageOnceAndOneOwnerAtATime) {
   Totals totals;
-  const char* given = std::getenv("ATOLL_SEED");
+  const char* given = std::getenv("ATOLL_SCHEDULE_SEED");
   const uint64_t first = given == nullptr ? 1 : std::strtoull(given, nullptr, 10);
   const uint64_t last = given == nullptr ? kSeeds : first;
   for (uint64_t seed = first; seed <= last; ++seed) {
     SeededScheduler::Outcome outcome;
     const std::string problem = RunSeed<Inbox>(seed, &totals, &outcome);
-    ASSERT_EQ(problem, "") << "ATOLL_SEED=" << seed << "\n"
+    ASSERT_EQ(problem, "") << "ATOLL_SCHEDULE_SEED=" << seed << "\n"
                            << SeededScheduler::Format(outcome.trace);
     if (given != nullptr) printf("%s", SeededScheduler::Format(outcome.trace, SIZE_MAX).c_str());
   }
