@@ -30,13 +30,20 @@ void ShareCopies(RegionState& region, FunctionRef<void()> poll) {
     MarkObjects(heap, first, first + space.info(block).top);
     if (++marked % kBlocksPerPoll == 0) poll();
   });
-  platform::MutexLock lock(region.allocation_mutex);
-  // Relaxed: only this thread changes it now.
-  region.blocks.fetch_sub(region.filling_young.block_count() + region.filling_large.block_count(),
-                          std::memory_order_relaxed);
-  heap.shared.TakeOverBlocks(region.filling_young);
-  while (!region.filling_large.empty()) {
-    const BlockIndex head = region.filling_large.Pop(space);
+  BlockList small;
+  BlockList large;
+  {
+    platform::MutexLock lock(region.allocation_mutex);
+    // Relaxed: only this thread changes it now.
+    region.blocks.fetch_sub(region.filling_young.block_count() + region.filling_large.block_count(),
+                            std::memory_order_relaxed);
+    small = region.filling_young.TakeAll();
+    large = region.filling_large.TakeAll();
+  }
+  // Without the region's lock: collections take locks of regions while they hold that of Shared.
+  heap.shared.TakeOverBlocks(small);
+  while (!large.empty()) {
+    const BlockIndex head = large.Pop(space);
     ClearFlag(space.AddressOf(head), header::kLarge);
     heap.shared.TakeOverLarge(head);
   }

@@ -1,6 +1,7 @@
 // Where the copies of objects go. GraphCopy is written over a sink:
 //
 //   uintptr_t Allocate(size)          where one object is to be written; 0: see failure()
+//   uintptr_t AllocateLarge(size)     likewise, for sizes from kLargeFrom on
 //   uint32_t DestinationOf(at)        the same in short, for the object allocated last
 //   uintptr_t AddressAt(at)           what references to it say
 //   uintptr_t AddressOf(destination)  likewise
@@ -69,6 +70,7 @@ class ImageSink {
     used_ += size;
     return at;
   }
+  static uintptr_t AllocateLarge(size_t) { return 0; }
   uint32_t DestinationOf(uintptr_t at) const {
     return static_cast<uint32_t>(AddressAt(at) / kGranule);
   }
@@ -134,6 +136,7 @@ class RegionSink {
     cursor_ = at + size;
     return at;
   }
+  ATOLL_COLD uintptr_t AllocateLarge(size_t size);
   uint32_t DestinationOf(uintptr_t at) const {
     return destination_ | static_cast<uint32_t>((at & (kBlockSize - 1)) / kGranule);
   }
@@ -180,6 +183,8 @@ class RegionSink {
 
   ATOLL_COLD uintptr_t AllocateSlow(size_t size);
   void CloseBlock();
+  /// The destination of what starts at `address`; there is room for it.
+  uint32_t NewBase(uintptr_t address);
 
   RegionState& region_;
   uintptr_t cursor_ = 0;

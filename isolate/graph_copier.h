@@ -15,8 +15,11 @@ namespace Atoll {
 inline bool NeverCancelled() { return false; }
 
 struct CopyOptions {
-  /// Asked after each poll, about every 64 KiB: true ends the copy with kCancelled.
+  /// Asked after each poll: true ends the copy with kCancelled.
   FunctionRef<bool()> is_cancelled = NeverCancelled;
+  /// Bytes copied between two polls, about; a multiple of 8. With 8 there is a poll after each
+  /// object.
+  size_t poll_bytes = 64 * 1024;
   /// The copies are to be shared. Weak references and ephemerons are refused, since shared objects
   /// have none; CopyInto makes the copies shared at once, not the destination's.
   bool for_shared = false;
@@ -44,7 +47,7 @@ struct CopyOptions {
 ///
 /// The source is not written to, and not collected meanwhile; other mutators of its region may run,
 /// and what they store into the graph meanwhile may or may not be copied, as may what they flip to
-/// shared. Handshakes and stops are answered about every 64 KiB. A copy that ends with an error has
+/// shared. Handshakes and stops are answered at the polls. A copy that ends with an error has
 /// changed nothing. Shared objects that roots refer to are kept by the caller; those that the graph
 /// refers to, by the graph.
 ///

@@ -113,9 +113,8 @@ class GraphCopy final : private SlotVisitor {
   uintptr_t failed_object() const { return failed_object_; }
 
  private:
-  static constexpr size_t kPiece = 128;          // elements of an array looked at in one go
-  static constexpr int64_t kBudget = 64 * 1024;  // between two polls
-  static constexpr int64_t kCostOfObject = 32;   // in bytes copied
+  static constexpr size_t kPiece = 128;         // elements of an array looked at in one go
+  static constexpr int64_t kCostOfObject = 32;  // in bytes copied
   static constexpr size_t kLongLeaf = 128;
   static constexpr int kRoundsBeforeIndex = 2;
   static constexpr MarkEntry kKindMask = 7;
@@ -248,10 +247,12 @@ class GraphCopy final : private SlotVisitor {
     }
     const size_t length = type.has_elements() ? LengthOf(type, object) : 0;
     const size_t size = type.has_elements() ? SizeForLength(type, length) : type.fixed_size;
-    const uintptr_t at = Allocate(object, size, place);
+    const bool is_large = size >= Sink::kLargeFrom;
+    const uintptr_t at = is_large ? Insert(object, sink_.AllocateLarge(size), size, place)
+                                  : Allocate(object, size, place);
     if (at == 0) return 0;
     if (type.has_transfer_hook) buffers_.transfers.push_back({object, at});
-    At(at) = (header_word & ~Word{0xFF}) | (size >= Sink::kLargeFrom ? header::kLarge : 0);
+    At(at) = (header_word & ~Word{0xFF}) | (is_large ? header::kLarge : 0);
     if (size <= kLongLeaf) {
       CopyWords(object, at, kHeaderSize, size);
     } else if (!CopyLong(object, at, size, type)) {
@@ -265,10 +266,14 @@ class GraphCopy final : private SlotVisitor {
     }
     return at;
   }
-  // Where the copy of `object` is to be written, or 0.
+  // Where the copy of `object` is to be written, or 0. Not for objects from Sink::kLargeFrom on.
   ATOLL_ALWAYS_INLINE uintptr_t Allocate(uintptr_t object, size_t size,
                                          const CopiedObjects::Place& place) {
-    const uintptr_t at = sink_.Allocate(size);
+    return Insert(object, sink_.Allocate(size), size, place);
+  }
+  // Notes that the copy of `object` is at `at`; 0 if it is not, or cannot be noted.
+  ATOLL_ALWAYS_INLINE uintptr_t Insert(uintptr_t object, uintptr_t at, size_t size,
+                                       const CopiedObjects::Place& place) {
     if (ATOLL_UNLIKELY(at == 0)) {
       Fail(sink_.failure(), object);
       return 0;
@@ -307,7 +312,7 @@ class GraphCopy final : private SlotVisitor {
   }
   ATOLL_COLD bool CopyLong(uintptr_t from, uintptr_t to, size_t size, const Type& type) {
     for (size_t at = kHeaderSize; at < size;) {
-      const size_t end = std::min(size, at + static_cast<size_t>(kBudget));
+      const size_t end = std::min(size, at + options_.poll_bytes);
       if (type.is_leaf()) {
         std::memcpy(reinterpret_cast<void*>(to + at), reinterpret_cast<const void*>(from + at),
                     end - at);
@@ -323,7 +328,7 @@ class GraphCopy final : private SlotVisitor {
   // Answers handshakes and stops; nothing of the source moves. False: cancelled.
   bool Poll() {
     source_.Poll();
-    budget_ = kBudget;
+    budget_ = static_cast<int64_t>(options_.poll_bytes);
     if (options_.is_cancelled()) Fail(CopyFailure::kCancelled);
     return ok();
   }
@@ -528,7 +533,7 @@ class GraphCopy final : private SlotVisitor {
   const uintptr_t base_;
   const size_t size_;
   const Type* const types_;
-  int64_t budget_ = kBudget;
+  int64_t budget_ = static_cast<int64_t>(options_.poll_bytes);  // until the next poll
   bool watching_keys_ = false;
   CopyFailure failure_ = CopyFailure::kNone;
   uintptr_t failed_object_ = 0;

@@ -22,6 +22,7 @@
 
 #include "atoll/config.h"
 #include "atoll/heap.h"
+#include "atoll/schedule_point.h"
 #include "safepoint/platform.h"
 
 namespace Atoll {
@@ -72,6 +73,7 @@ class Inbox {
     for (;;) {
       if (ATOLL_UNLIKELY(word == kClosedWord)) return Pushed::kClosed;
       envelope->next = word <= kOwnedWord ? nullptr : reinterpret_cast<Envelope*>(word);
+      ATOLL_SCHEDULE_POINT("inbox: push");
       // Release: the owner that takes the envelope sees what is in it. Acquire: see what the last
       // owner did before it left the isolate idle.
       if (ATOLL_LIKELY(word_.compare_exchange_weak(word, reinterpret_cast<uintptr_t>(envelope),
@@ -89,6 +91,7 @@ class Inbox {
   Envelope* Take(Envelope** last) {
     // Relaxed: looked at again by whoever gives up the isolate.
     if (word_.load(std::memory_order_relaxed) == kOwnedWord) return nullptr;
+    ATOLL_SCHEDULE_POINT("inbox: take");
     const uintptr_t word = word_.exchange(kOwnedWord, std::memory_order_acquire);
     *last = reinterpret_cast<Envelope*>(word);
     return Reverse(word);
@@ -106,6 +109,7 @@ class Inbox {
   /// Owner: gives up the isolate, unless something has come in.
   bool TryIdle() {
     uintptr_t word = kOwnedWord;
+    ATOLL_SCHEDULE_POINT("inbox: try to be idle");
     // Release: the next owner sees what this one did.
     return word_.compare_exchange_strong(word, kIdleWord, std::memory_order_release,
                                          std::memory_order_relaxed);
@@ -113,11 +117,15 @@ class Inbox {
   /// Anybody: owns an idle isolate. Safe for isolates that may be gone.
   bool TryOwn() {
     uintptr_t word = kIdleWord;
+    ATOLL_SCHEDULE_POINT("inbox: try to own");
     return word_.compare_exchange_strong(word, kOwnedWord, std::memory_order_acquire,
                                          std::memory_order_relaxed);
   }
   /// Owner: takes nothing any more. Returns what is in it, oldest first.
-  Envelope* Close() { return Reverse(word_.exchange(kClosedWord, std::memory_order_acq_rel)); }
+  Envelope* Close() {
+    ATOLL_SCHEDULE_POINT("inbox: close");
+    return Reverse(word_.exchange(kClosedWord, std::memory_order_acq_rel));
+  }
 
   /// Calls fn(Envelope*) for each, newest first. While nobody takes any.
   template <typename Fn>

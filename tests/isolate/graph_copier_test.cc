@@ -94,6 +94,40 @@ TEST_F(GraphCopierTest, AWideArrayOfArraysAndLargeObjects) {
   EXPECT_EQ(receiver.mutator().LengthOf(receiver.RootObject(0)), kWide);
 }
 
+// A large object has blocks of its own also where one would fit into what is left of a block.
+TEST_F(GraphCopierTest, LargeObjectsSmallerThanABlock) {
+  TestRegion source(heap());
+  TestRegion receiver(heap());
+  Mutator& mutator = source.Enter();
+  source.SetRoot(0, NewArray(mutator, 20));
+  for (size_t i = 0; i < 20; ++i) {
+    LinkNew(mutator, ElementAt(i), NewArray(mutator, 1'000 + i * 100),
+            [&] { return source.RootObject(0); });
+  }
+  ASSERT_TRUE(CopyAndAdopt(mutator, Ref{source.Root(0)}, receiver).ok());
+  source.Leave();
+  Mutator& to = receiver.Enter();
+  for (size_t i = 0; i < 20; ++i) {
+    const ObjectPtr child = Load(receiver.RootObject(0), ElementAt(i));
+    const bool is_large = to.SizeOf(child) > kLargeObjectThreshold;
+    EXPECT_EQ(is_large, i > 0);
+    EXPECT_EQ((LoadFlags(child.address()) & header::kLarge) != 0, is_large);
+    EXPECT_EQ(child.address() % kBlockSize == 0, is_large) << to.SizeOf(child) << " bytes";
+  }
+  Major(receiver);
+  for (size_t i = 0; i < 20; ++i) {
+    LinkNew(to, ElementAt(0), NewPair(to, i),
+            [&] { return Load(receiver.RootObject(0), ElementAt(i)); });
+    EXPECT_EQ(to.LengthOf(Load(receiver.RootObject(0), ElementAt(i))), 1'000 + i * 100);
+  }
+  ExpectValid();
+  Minor(receiver);
+  for (size_t i = 0; i < 20; ++i) {
+    EXPECT_EQ(IdAt(Load(Load(receiver.RootObject(0), ElementAt(i)), ElementAt(0))), i);
+  }
+  ExpectValid();
+}
+
 TEST_F(GraphCopierTest, TheCopyIsCountedAsTheReceiversAllocation) {
   TestRegion source(heap());
   Mutator& mutator = source.Enter();
