@@ -47,9 +47,9 @@ struct EnvelopeKind {
 struct Envelope {
   const EnvelopeKind* kind;
   Envelope* next;
-  /// Another that its sender sent not long before, which may have gone: fetched ahead of its turn,
-  /// and never read. May be null.
-  const void* sent_before = nullptr;
+  /// The address of another that its sender sent not long before, which may have gone: fetched
+  /// ahead of its turn, and never read. 0: none.
+  uintptr_t sent_before = 0;
 };
 
 class Inbox {
@@ -158,9 +158,8 @@ class Inbox {
     while (envelope != nullptr) {
       // They lie in another core's cache, each found by the one before: without this the owner
       // waits for one after the other.
-      const auto* ahead = static_cast<const char*>(envelope->sent_before);
-      __builtin_prefetch(ahead);
-      __builtin_prefetch(ahead + kCacheLine);
+      __builtin_prefetch(reinterpret_cast<const void*>(envelope->sent_before));
+      __builtin_prefetch(reinterpret_cast<const void*>(envelope->sent_before + kCacheLine));
       Envelope* next = envelope->next;
       envelope->next = reversed;
       reversed = envelope;

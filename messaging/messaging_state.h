@@ -32,14 +32,15 @@ struct MessageCache final : WorkerThread::Extension {
     __builtin_prefetch(ahead, /*for writing*/ 1);
     __builtin_prefetch(ahead + sizeof(Message) / 2, /*for writing*/ 1);
     Message* message = free[at];
-    message->sent_before = std::exchange(last_sent[sent++ % kAhead], message);
+    message->sent_before =
+        std::exchange(last_sent[sent++ % kAhead], reinterpret_cast<uintptr_t>(message));
     return message;
   }
 
   struct MessagingState& messaging;
   uint32_t count = 0;
   uint32_t sent = 0;
-  const Message* last_sent[kAhead] = {};
+  uintptr_t last_sent[kAhead] = {};  // addresses
   Message* free[kCapacity];
   PortTable::Cache ports;
 };
