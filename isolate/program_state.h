@@ -1,0 +1,19 @@
+// A program's inside.
+#ifndef ATOLL_ISOLATE_PROGRAM_STATE_H_
+#define ATOLL_ISOLATE_PROGRAM_STATE_H_
+
+#include "atoll/program.h"
+#include "isolate/initial_fields.h"
+
+namespace Atoll {
+
+struct ProgramState {
+  explicit ProgramState(GroupState& of_group);
+
+  GroupState& group;
+  InitialFields fields;
+};
+
+}  // namespace Atoll
+
+#endif  // ATOLL_ISOLATE_PROGRAM_STATE_H_
