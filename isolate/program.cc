@@ -9,7 +9,7 @@
 namespace Atoll {
 
 ProgramState::ProgramState(GroupState& of_group)
-    : group(of_group), fields(of_group.heap->state().allocator) {}
+    : group(of_group), fields(of_group.heap->state().allocator), symbols(*of_group.heap) {}
 
 Program::Program(GroupState& group) : state_(new ProgramState(group)) {}
 Program::~Program() = default;
@@ -35,7 +35,14 @@ Result<size_t> Program::AddFields(std::span<const Ref> initial_values) {
 size_t Program::field_count() const { return state_->fields.count(); }
 Ref Program::InitialField(size_t index) const { return state_->fields.Get(index); }
 
-size_t Program::native_bytes() const { return state_->fields.native_bytes(); }
+Status Program::SetSymbolType(const Type& type) { return state_->symbols.SetType(type); }
+Result<Ref> Program::Intern(std::string_view text) { return state_->symbols.Intern(text); }
+Ref Program::FindSymbol(std::string_view text) const { return state_->symbols.Find(text); }
+size_t Program::symbol_count() const { return state_->symbols.count(); }
+
+size_t Program::native_bytes() const {
+  return state_->fields.native_bytes() + state_->symbols.native_bytes();
+}
 
 void Program::VisitRoots(RootVisitor& visitor) { state_->fields.VisitRoots(visitor); }
 

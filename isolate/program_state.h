@@ -4,6 +4,7 @@
 
 #include "atoll/program.h"
 #include "isolate/initial_fields.h"
+#include "isolate/symbol_table.h"
 
 namespace Atoll {
 
@@ -12,6 +13,7 @@ struct ProgramState {
 
   GroupState& group;
   InitialFields fields;
+  SymbolTable symbols;
 };
 
 }  // namespace Atoll

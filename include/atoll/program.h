@@ -5,19 +5,21 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string_view>
 
 #include "atoll/ref.h"
 #include "atoll/status.h"
 
 /// The program: what all isolates of a group run, in one copy. Classes, code and constants are
 /// Program objects (Heap::AllocateProgram), which no collection moves or frees. What this header
-/// adds is what programs change while isolates run: their static fields.
+/// adds is what changes while isolates run: static fields, and symbols.
 
 namespace Atoll {
 
 class RootVisitor;
 struct GroupState;
 struct ProgramState;
+struct Type;
 
 /// The program of a group: IsolateGroup::program(). Thread-safe.
 class Program {
@@ -40,6 +42,19 @@ class Program {
   size_t field_count() const;
   /// Of a field that has been added; else the zero word. No lock.
   Ref InitialField(size_t index) const;
+
+  // ---- Symbols: one object for each text, of the whole group, so that comparing two texts is
+  // comparing two references. Program objects: they stay as long as the group.
+
+  /// What symbols are: a leaf with elements of one byte, its fixed part zero in a fresh one. Once,
+  /// before the first symbol. Errors: another type; a second one.
+  Status SetSymbolType(const Type& type);
+  /// The symbol of a text, which may lie in an object; made if there is none. From managed code a
+  /// safepoint. Errors: no memory, no type. Cost: a hash and a compare if there is one, no lock.
+  Result<Ref> Intern(std::string_view text);
+  /// The same, or the zero word if there is none. No lock, no safepoint.
+  Ref FindSymbol(std::string_view text) const;
+  size_t symbol_count() const;
 
   /// Off-heap memory that the program takes, in bytes.
   size_t native_bytes() const;

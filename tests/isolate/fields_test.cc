@@ -32,7 +32,7 @@ class FieldsTest : public IsolateTest {
 TEST_F(FieldsTest, AnIsolateReadsInitialValuesAndWritesItsOwn) {
   AddNumbered(10'000);
   EXPECT_EQ(group().program().field_count(), 10'000u);
-  const auto write_and_read = [this](Isolate& isolate) {
+  const auto write_and_read = [](Isolate& isolate) {
     for (size_t i = 0; i < 10'000; i += 7) SetField(isolate, i, Immediate(1'000'000 + i));
     for (size_t i = 0; i < 10'000; ++i) {
       ASSERT_EQ(ValueOf(isolate.field(i)), i % 7 == 0 ? 1'000'000 + i : i);
