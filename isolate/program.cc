@@ -9,7 +9,10 @@
 namespace Atoll {
 
 ProgramState::ProgramState(GroupState& of_group)
-    : group(of_group), fields(of_group.heap->state().allocator), symbols(*of_group.heap) {}
+    : group(of_group),
+      fields(of_group.heap->state().allocator),
+      symbols(*of_group.heap),
+      call_sites(of_group.heap->state().allocator) {}
 
 Program::Program(GroupState& group) : state_(new ProgramState(group)) {}
 Program::~Program() = default;
@@ -40,8 +43,46 @@ Result<Ref> Program::Intern(std::string_view text) { return state_->symbols.Inte
 Ref Program::FindSymbol(std::string_view text) const { return state_->symbols.Find(text); }
 size_t Program::symbol_count() const { return state_->symbols.count(); }
 
+ProgramLock& Program::lock() const { return state_->lock; }
+
+const void* Program::Miss(CallSite& site, uintptr_t key,
+                          FunctionRef<const void*(uintptr_t selector, uintptr_t key)> look_up) {
+  ATOLL_CHECK(key != 0, "a call of selector 0x%zx misses for key 0, which says \"unlinked\"",
+              static_cast<size_t>(site.selector()));
+  SharedProgramLock lock(state_->lock);
+  // While this one waited for the lock.
+  if (const void* target = site.Lookup(key)) {
+    state_->call_sites.NoteFoundByOthers();
+    return target;
+  }
+  const void* target = look_up(site.selector(), key);
+  if (target == nullptr) {
+    state_->call_sites.NoteNotFound();
+    return nullptr;
+  }
+  return state_->call_sites.Link(site, key, target);
+}
+
+Status Program::Change(SafepointLevel level, const char* reason,
+                       FunctionRef<void(const StoppedScope&)> change) {
+  // Before the stop: whoever is stopped with it would keep it.
+  ExclusiveProgramLock lock(state_->lock);
+  return state_->group.heap->safepoints().RunWithMutatorsStopped(
+      level, reason, [&](const StoppedScope& stopped) {
+        change(stopped);
+        state_->call_sites.FreeRetired(stopped);
+      });
+}
+
+size_t Program::ResetCallSites(const StoppedScope& stopped, uintptr_t selector) {
+  return state_->call_sites.Reset(stopped, selector);
+}
+
+CallSiteStats Program::call_site_stats() const { return state_->call_sites.stats(); }
+
 size_t Program::native_bytes() const {
-  return state_->fields.native_bytes() + state_->symbols.native_bytes();
+  return state_->fields.native_bytes() + state_->symbols.native_bytes() +
+         state_->call_sites.native_bytes();
 }
 
 void Program::VisitRoots(RootVisitor& visitor) { state_->fields.VisitRoots(visitor); }

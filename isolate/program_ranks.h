@@ -1,11 +1,10 @@
-// Ranks of the program's mutexes; a thread locks in ascending order. All are below the heap's: what
-// runs under the program's lock may allocate, and so collect.
+// Ranks of the program's mutexes; a thread locks in ascending order. The ProgramLock, which has no
+// rank, comes before all of them.
 #ifndef ATOLL_ISOLATE_PROGRAM_RANKS_H_
 #define ATOLL_ISOLATE_PROGRAM_RANKS_H_
 
 namespace Atoll {
 
-inline constexpr int kProgramLockRank = 50;
 inline constexpr int kCallSiteMutexRank = 60;
 inline constexpr int kSymbolMutexRank = 70;
 

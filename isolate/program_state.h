@@ -3,6 +3,7 @@
 #define ATOLL_ISOLATE_PROGRAM_STATE_H_
 
 #include "atoll/program.h"
+#include "isolate/call_site_table.h"
 #include "isolate/initial_fields.h"
 #include "isolate/symbol_table.h"
 
@@ -14,6 +15,8 @@ struct ProgramState {
   GroupState& group;
   InitialFields fields;
   SymbolTable symbols;
+  ProgramLock lock;
+  CallSiteTable call_sites;
 };
 
 }  // namespace Atoll

@@ -3,16 +3,21 @@
 #define ATOLL_PROGRAM_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string_view>
 
+#include "atoll/call_site.h"
+#include "atoll/function_ref.h"
+#include "atoll/program_lock.h"
 #include "atoll/ref.h"
+#include "atoll/safepoint.h"
 #include "atoll/status.h"
 
 /// The program: what all isolates of a group run, in one copy. Classes, code and constants are
 /// Program objects (Heap::AllocateProgram), which no collection moves or frees. What this header
-/// adds is what changes while isolates run: static fields, and symbols.
+/// adds is what changes while isolates run: static fields, symbols, and what calls lead to.
 
 namespace Atoll {
 
@@ -55,6 +60,29 @@ class Program {
   /// The same, or the zero word if there is none. No lock, no safepoint.
   Ref FindSymbol(std::string_view text) const;
   size_t symbol_count() const;
+
+  // ---- Code that changes while it runs
+
+  /// Shared by those who look things up in the program, exclusive for who changes it.
+  ProgramLock& lock() const;
+
+  /// What to call at `site` for `key` (not 0), for which its Lookup has said null. `look_up` is
+  /// asked with the lock shared, so that what it finds holds, and the site remembers it; unless it
+  /// is null, which is returned and not remembered. Managed state, without the lock; a safepoint.
+  /// No memory to remember it: the next call misses too.
+  const void* Miss(CallSite& site, uintptr_t key,
+                   FunctionRef<const void*(uintptr_t selector, uintptr_t key)> look_up);
+
+  /// Runs `change` with the program's lock and all mutators stopped: for what code that runs may
+  /// rely on, as methods that are replaced (kDeopt), or classes (kReload). When it returns, no
+  /// Lookup gives what was forgotten in it. Not inside a stop, nor with the lock. Error: as of
+  /// SafepointManager::RunWithMutatorsStopped; `change` has not run then.
+  Status Change(SafepointLevel level, const char* reason,
+                FunctionRef<void(const StoppedScope&)> change);
+  /// In a Change: makes all call sites of the selector unlinked, so that their next calls miss.
+  /// Returns how many were not. O(sites of the selector, and all that megamorphic sites know).
+  size_t ResetCallSites(const StoppedScope& stopped, uintptr_t selector);
+  CallSiteStats call_site_stats() const;
 
   /// Off-heap memory that the program takes, in bytes.
   size_t native_bytes() const;
