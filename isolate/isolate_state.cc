@@ -8,6 +8,7 @@
 #include "heap/region_state.h"
 #include "isolate/control.h"
 #include "isolate/group_state.h"
+#include "isolate/own_fields.h"
 #include "isolate/turn.h"
 
 namespace Atoll {
@@ -75,12 +76,18 @@ IsolateState::IsolateState(GroupState& group, IsolateRecord& isolate_record,
 }
 
 IsolateState::~IsolateState() {
-  if (fields_ != nullptr)
-    group_->heap->state().allocator.Free(fields_, field_count_ * sizeof(Word));
+  if (fields_ == nullptr) return;
+  GroupAllocator& allocator = group_->heap->state().allocator;
+  if (fields_->further != nullptr) OwnFields::Delete(fields_->further, allocator);
+  allocator.Free(fields_, FirstFieldsBytes(field_capacity_));
 }
 
 void IsolateState::VisitRoots(RootVisitor& visitor) {
-  for (uint32_t i = 0; i < field_count_; ++i) visitor.VisitSlot(Slot(&fields_[i]));
+  if (fields_ != nullptr) {
+    const auto visit = [&visitor](Slot slot) { visitor.VisitSlot(slot); };
+    OwnFields::ForEachWritten(fields_->written, fields_->values, visit);
+    if (fields_->further != nullptr) fields_->further->ForEach(visit);
+  }
   group_->client->VisitRoots(*this, visitor);
 }
 

@@ -162,8 +162,8 @@ class GroupUnderTest {
       auto made = IsolateGroup::Create(options);
       EXPECT_TRUE(made.ok()) << made.status().message();
       group_ = std::move(made).value();
-      bytes_at_start_ = group_->heap().state().allocator.bytes();
-      bytes_mapped_at_start_ = group_->heap().state().pool.used_bytes();
+      bytes_at_start_ = group_->heap().state().allocator.bytes() - group_->program().native_bytes();
+      blocks_at_start_ = BlocksWithoutProgram();
     }
     return *group_;
   }
@@ -228,11 +228,9 @@ class GroupUnderTest {
     EXPECT_EQ(state.heap->stats().region_bytes, 0u);
     EXPECT_EQ(state.heap->stats().external_bytes, 0u);
     EXPECT_EQ(state.heap->stats().shared_bytes, 0u);
-    // Program objects live as long as the heap.
-    const HeapState& heap_state = state.heap->state();
-    EXPECT_EQ(heap_state.pool.used_bytes(),
-              bytes_mapped_at_start_ + heap_state.program.block_count() * kBlockSize);
-    EXPECT_EQ(state.heap->state().allocator.bytes(), bytes_at_start_);
+    EXPECT_EQ(BlocksWithoutProgram(), blocks_at_start_);
+    EXPECT_EQ(state.heap->state().allocator.bytes() - state.program.native_bytes(),
+              bytes_at_start_);
     group_.reset();
     bodies_.clear();
   }
@@ -244,11 +242,15 @@ class GroupUnderTest {
   std::function<void()> before_end;
 
  private:
+  size_t BlocksWithoutProgram() {
+    return group_->heap().state().pool.used_bytes() - group_->heap().stats().program_bytes;
+  }
+
   std::mutex mutex_;
   std::unique_ptr<IsolateGroup> group_;
   std::deque<Body> bodies_;
   size_t bytes_at_start_ = 0;
-  size_t bytes_mapped_at_start_ = 0;
+  size_t blocks_at_start_ = 0;
 };
 
 class IsolateTest : public ::testing::Test, protected GroupUnderTest {
