@@ -44,6 +44,10 @@ struct Explanation {
   SendStatus NoMemory() const;
 };
 
+/// Packs a copy of what `root` reaches; kDelivered if that went well, and then the message's kind
+/// is set.
+SendStatus PackMessage(IsolateState& sender, Ref root, Message& message,
+                       const Explanation& explanation);
 /// Counts a message of `bytes` at its port, if that is bounded. Anything but kDelivered: not
 /// counted.
 SendStatus CountMessage(PortEntry& entry, Message& message, const Explanation& explanation);

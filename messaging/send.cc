@@ -84,6 +84,11 @@ ATOLL_ALWAYS_INLINE SendStatus Pack(IsolateState& sender, Ref root, Message& mes
 
 }  // namespace
 
+SendStatus PackMessage(IsolateState& sender, Ref root, Message& message,
+                       const Explanation& explanation) {
+  return Pack(sender, root, message, explanation);
+}
+
 SendStatus Send(Isolate& sender, const SendPort& port, Ref root, Status* why) {
   auto& state = static_cast<IsolateState&>(sender);
   GroupState& group = state.group_state();

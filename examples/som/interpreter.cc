@@ -247,7 +247,11 @@ Outcome Process::Interpret() {
             sp = receiver + 1;
             break;
           }
-          CONTINUE(Dispatch(outcome, callee, receiver));
+          // Reckoned from the frame, since the stack may have moved.
+          CONTINUE(Dispatch(outcome, callee,
+                            outcome == Outcome::kFailed
+                                ? stack_.frame->base + static_cast<size_t>(receiver - base)
+                                : 0));
           break;
         }
         SAVE();
@@ -307,12 +311,12 @@ Outcome Process::Interpret() {
         break;
       no_memory:
         SAVE();
-        CONTINUE(Dispatch(FailOfMemory(), nullptr, sp - 1));
+        CONTINUE(Dispatch(FailOfMemory(), nullptr, IndexOf(sp - 1)));
         break;
       frozen:
         *sp++ = base[0];
         SAVE();
-        CONTINUE(Dispatch(Fail("a frozen object cannot be changed"), nullptr, sp - 1));
+        CONTINUE(Dispatch(Fail("a frozen object cannot be changed"), nullptr, IndexOf(sp - 1)));
         break;
     }
   }
@@ -322,7 +326,6 @@ Outcome Process::Interpret() {
 
 // Receiver and arguments are topmost; the frame's other slots become nil. False: no room.
 bool Process::TryPushFrame(const Method* method, int arity) {
-  constexpr size_t kSpare = 4;  // what the virtual machine itself pushes: receiver, selector, ...
   const size_t needed = method->slots() + kSpare;
   if (ATOLL_UNLIKELY(static_cast<size_t>(stack_.values_end - stack_.top) < needed ||
                      stack_.next_frame() == stack_.frames_end)) {
@@ -347,7 +350,8 @@ Outcome Process::PushFrame(const Method* method, int arity) {
 Outcome Process::Invoke(const Method* method, int arity) {
   if (method->primitive == nullptr) return PushFrame(method, arity);
   Ref* const receiver = stack_.top - 1 - arity;
-  return Dispatch(method->primitive(*this, receiver), method, receiver);
+  const size_t index = IndexOf(receiver);
+  return Dispatch(method->primitive(*this, receiver), method, index);
 }
 
 Outcome Process::Send(Symbol* selector, int arity) {
@@ -357,14 +361,14 @@ Outcome Process::Send(Symbol* selector, int arity) {
 }
 
 // What comes of a primitive's outcome; `method` is null where it was no primitive's.
-Outcome Process::Dispatch(Outcome outcome, const Method* method, Ref* receiver) {
+Outcome Process::Dispatch(Outcome outcome, const Method* method, size_t receiver) {
   switch (outcome) {
     case Outcome::kValue:
-      stack_.top = receiver + 1;
+      stack_.top = stack_.values + receiver + 1;
       return outcome;
     case Outcome::kFailed: {
       const std::string where = method == nullptr ? "" : NameOf(method) + ": ";
-      return Raise(static_cast<size_t>(receiver - stack_.values), where + error_);
+      return Raise(receiver, where + error_);
     }
     case Outcome::kFrame:
     case Outcome::kStopped:
@@ -409,7 +413,7 @@ Outcome Process::DoesNotUnderstand(Symbol* selector, int arity) {
   }
   const Ref array = NewArray(static_cast<size_t>(arity));
   Ref* const receiver = stack_.top - 1 - arity;
-  if (array.word == 0) return Dispatch(FailOfMemory(), nullptr, receiver);
+  if (array.word == 0) return Dispatch(FailOfMemory(), nullptr, IndexOf(receiver));
   for (int i = 0; i < arity; ++i) To<Array>(array)->elements()[i] = receiver[1 + i];  // fresh
   stack_.top = receiver + 1;
   Push(selector->object);
@@ -520,7 +524,7 @@ Outcome Process::FailOfMemory() {
 }
 
 Outcome Process::StackOverflow(int arity) {
-  const auto receiver = static_cast<size_t>(stack_.top - 1 - arity - stack_.values);
+  const size_t receiver = IndexOf(stack_.top - 1 - arity);
   if (has_overflowed_) return Die("the stack overflows again");
   has_overflowed_ = true;
   stack_limit_ += stack_limit_ / 4 + 4096;  // room to tell of it

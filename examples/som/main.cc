@@ -83,8 +83,8 @@ int main(int argc, char** argv) {
   CLI::App app(
       "Runs a program of SOM, the Simple Object Machine: makes an instance of CLASS and sends "
       "it run, or run: with CLASS and the arguments.");
-  app.add_option("--classpath", class_path, "folders of class files, with : between; also -cp",
-                 true);
+  app.add_option("--classpath", class_path, "folders of class files, with : between; also -cp")
+      ->capture_default_str();
   app.add_option("--isolates-limit", limit,
                  "bytes that each isolate may have on the heap; 0: no limit")
       ->transform(CLI::AsSizeValue(false));

@@ -86,7 +86,7 @@ Outcome Perform(Process& process, Ref* values) {
   Symbol* selector = SelectorOf(process, values[1], 0);
   if (selector == nullptr) return Outcome::kFailed;
   process.stack().top = values + 1;
-  return process.Send(selector, 0);
+  return Process::Changed(process.Send(selector, 0));
 }
 
 Outcome PerformWithArguments(Process& process, Ref* values) {
@@ -95,7 +95,7 @@ Outcome PerformWithArguments(Process& process, Ref* values) {
   Symbol* selector = SelectorOf(process, values[1], count);
   if (selector == nullptr) return Outcome::kFailed;
   if (!SpreadArguments(process, values, &values[2])) return process.Fail("too many arguments");
-  return process.Send(selector, count);
+  return Process::Changed(process.Send(selector, count));
 }
 
 // With receiver and arguments topmost: the method that instances of `info` would run.
@@ -105,7 +105,7 @@ Outcome InvokeIn(Process& process, Ref info, Symbol* selector, int arity) {
     return process.Fail("instances of " + To<ClassObject>(info)->info->name->text +
                         " do not understand #" + selector->text);
   }
-  return process.Invoke(method, arity);
+  return Process::Changed(process.Invoke(method, arity));
 }
 
 // Primitives rely on what their receiver is.

@@ -195,6 +195,29 @@ void Process::ClosePort(OpenPort* port) {
   }
 }
 
+std::shared_ptr<Watch> Process::NewWatch(Atoll::MessageHandler on_notice) {
+  auto watch = std::make_shared<Watch>(Watch{universe_.group(), *this, {}, {}, {}, {}, false, {}});
+  auto port = Atoll::ReceivePort::Open(*isolate_, on_notice, watch.get());
+  if (!port.ok()) return nullptr;
+  watch->notice = std::move(port).value();
+  watch->notice_port = watch->notice.send_port();
+  watches_.push_back(watch);
+  return watch;
+}
+
+void Process::RemoveWatch(const Watch* watch) {
+  for (auto& known : watches_) {
+    if (known.get() != watch) continue;
+    known.swap(watches_.back());
+    watches_.pop_back();
+    return;
+  }
+}
+
+const Class* Process::PortClass() const {
+  return universe_.loader().Load(universe_.symbols().Get("Port")).info;
+}
+
 // [receive]
 // With the port topmost on the stack: its next message takes the port's place, now or in a later
 // turn. Meanwhile the isolate takes no thread.

@@ -34,6 +34,18 @@ struct OpenPort {
   }
 };
 
+/// What an isolate wants to know of another one's end.
+struct Watch {
+  Atoll::IsolateGroup& group;
+  Process& process;  ///< used in its isolate's turns alone
+  Atoll::ReceivePort notice;
+  Atoll::SendPort notice_port;
+  Atoll::ReceivePort result;  ///< of run:
+  Atoll::SendPort told;       ///< of onEnd:
+  bool is_run = false;
+  Atoll::ExitInfo info;  ///< written before the notice is sent
+};
+
 /// Used by the turns of its isolate alone. Nothing here is recursive: a send, a primitive that
 /// evaluates a block, an error, all push a frame and return to the one loop. So an isolate can stop
 /// in the middle of anything, leave its thread, and go on in a later turn.
@@ -65,8 +77,10 @@ class Process {
   bool Reserve(size_t values) { return stack_.Reserve(values, stack_limit_); }
   Stack& stack() { return stack_; }
 
-  // ---- For primitives. Receiver and arguments are what is topmost on the stack; their results
-  // ---- are what these return.
+  // ---- For primitives. Receiver and arguments are what is topmost on the stack, and there is room
+  // ---- for kSpare more values; their results are what these return.
+
+  static constexpr size_t kSpare = 4;
 
   /// Leaves a value in the place of receiver and arguments.
   static Outcome Return(Ref* values, Ref result) {
@@ -84,6 +98,10 @@ class Process {
   }
   /// An allocation returned null: mutator().last_error() says why.
   Outcome FailOfMemory();
+  /// The outcome of a primitive that moved what is on the stack.
+  static Outcome Changed(Outcome outcome) {
+    return outcome == Outcome::kValue ? Outcome::kFrame : outcome;
+  }
   /// Sends to the receiver, which with its `arity` arguments is topmost on the stack. kValue: the
   /// result is topmost.
   Outcome Send(Symbol* selector, int arity);
@@ -112,7 +130,7 @@ class Process {
   /// A store into an object's slot. False: the object is frozen.
   ATOLL_ALWAYS_INLINE bool Store(Ref object, Ref* slot, Ref value) {
     Atoll::Mutator& mutator = this->mutator();
-    if (ATOLL_UNLIKELY((mutator.TagOf(object.word) & Atoll::tag::kShared) != 0)) return false;
+    if (ATOLL_UNLIKELY(IsFrozen(object))) return false;
     Atoll::Store<Atoll::PlainPointers>(mutator, PtrOf(object), Atoll::Slot(&slot->word), value);
     return true;
   }
@@ -133,6 +151,19 @@ class Process {
   /// Goes on where Wait stopped: the topmost value becomes `result`, or, if there are words, the
   /// receiver that it is gets error:.
   void Resume(Ref result, const std::string& error = {});
+  /// The isolate has handed over all that it owns.
+  Outcome End() {
+    has_ended_ = true;
+    return Outcome::kStopped;
+  }
+  /// With its notice's port open, whose handler gets the Watch. Null: no memory for a port.
+  std::shared_ptr<Watch> NewWatch(Atoll::MessageHandler on_notice);
+  void RemoveWatch(const Watch* watch);
+  /// Null: the class path has none.
+  const Class* PortClass() const;
+  bool IsFrozen(Ref value) const {
+    return IsSmall(value) || (mutator().TagOf(value.word) & Atoll::tag::kShared) != 0;
+  }
   void set_result_port(const Atoll::SendPort& port) { result_port_ = port; }
   void set_is_main() { is_main_ = true; }
 
@@ -143,9 +174,10 @@ class Process {
   void RunHandlers();
   /// The argument of the error: that is being handled; empty: none is.
   std::string ErrorInHand() const;
+  size_t IndexOf(const Ref* value) const { return static_cast<size_t>(value - stack_.values); }
   bool TryPushFrame(const Method* method, int arity);
   Outcome PushFrame(const Method* method, int arity);
-  Outcome Dispatch(Outcome outcome, const Method* method, Ref* receiver);
+  Outcome Dispatch(Outcome outcome, const Method* method, size_t receiver);
   Outcome DoesNotUnderstand(Symbol* selector, int arity);
   Outcome UnknownGlobal(Symbol* name);
   Outcome Raise(size_t receiver, const std::string& words);
@@ -172,6 +204,7 @@ class Process {
   OpenPort* waits_for_ = nullptr;
   Atoll::SendPort result_port_;
   std::vector<std::unique_ptr<OpenPort>> ports_;
+  std::vector<std::shared_ptr<Watch>> watches_;
 
   static constexpr uint32_t kPollsPerLook = 256;
 };

@@ -89,7 +89,7 @@ Outcome InvokeOnWith(Process& process, Ref* values) {
   process.stack().top = process.stack().values + at;
   process.Push(receiver);
   for (int i = 0; i < count; ++i) process.Push(To<Array>(arguments)->elements()[i]);
-  return process.Invoke(method, count);
+  return Process::Changed(process.Invoke(method, count));
 }
 
 constexpr PrimitiveEntry kReflection[] = {
