@@ -81,7 +81,14 @@ TEST_F(LanguageTest, RestartBeginsTheFrameAgain) {
       self upTo: 3
     )
     block = ( ^[ nil ] )
-    upTo: limit = ( | kept | kept := [ limit ]. n := n - 1. n println. n > limit ifTrue: [ kept restart ] )
+    upTo: limit = (
+      | kept |
+      kept := [ limit ].
+      n := n - 1.
+      n println.
+      n > limit ifFalse: [ ^self ].
+      kept restart
+    )
     )");
   EXPECT_EQ(ran.out, "5\n4\n3\n") << ran.err;
 }
