@@ -171,6 +171,7 @@ void OnEndTold(Isolate& isolate, Ref, void* data) {
   if (message.word == 0) return isolate.Fail(process.mutator().last_error());
   // Whoever has closed the port does not want to know.
   (void)Atoll::Send(isolate, told, message);
+  process.EndIfNothingCanRun();
 }
 
 Outcome OnEnd(Process& process, Ref* values) {

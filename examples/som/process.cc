@@ -68,6 +68,17 @@ void Process::RunHandlers() {
     stack_.top = stack_.values;
     i = 0;  // ports may have come and gone
   }
+  EndIfNothingCanRun();
+}
+
+// Ports without a handler are received from by code alone, and none is running.
+void Process::EndIfNothingCanRun() {
+  if (has_ended_ || stack_.has_frames() || !watches_.empty()) return;
+  for (const auto& port : ports_) {
+    if (port->handler.word != 0) return;
+  }
+  has_ended_ = true;
+  isolate_->Exit();
 }
 
 void Process::Resume(Ref result, const std::string& error) {

@@ -159,6 +159,8 @@ class Process {
   /// With its notice's port open, whose handler gets the Watch. Null: no memory for a port.
   std::shared_ptr<Watch> NewWatch(Atoll::MessageHandler on_notice);
   void RemoveWatch(const Watch* watch);
+  /// An isolate ends when its code has, unless a handler or a Watch of it can run later.
+  void EndIfNothingCanRun();
   /// Null: the class path has none.
   const Class* PortClass() const;
   bool IsFrozen(Ref value) const {
