@@ -95,7 +95,7 @@ Outcome Process::Interpret() {
       case Op::kPushField:
         *sp++ = To<Instance>(base[0])->fields()[instruction.b];
         break;
-      // [loop]
+      // [/loop]
       case Op::kPushStatic: {
         const uint32_t place = To<ClassObject>(base[0])->info->first_static + instruction.b;
         const Ref value = Statics::Get(*isolate_, place);
@@ -178,7 +178,7 @@ Outcome Process::Interpret() {
         if (ATOLL_LIKELY(Store(base[0], &To<Instance>(base[0])->fields()[instruction.b], sp[-1])))
           break;
         goto frozen;
-      // [store]
+      // [/store]
       case Op::kStoreStatic: {
         const uint32_t place = To<ClassObject>(base[0])->info->first_static + instruction.b;
         if (ATOLL_UNLIKELY(!Statics::Set(*isolate_, place, sp[-1]))) goto no_memory;
@@ -260,7 +260,7 @@ Outcome Process::Interpret() {
         if (ATOLL_UNLIKELY(mutator.PollPending() || --fuel_ == 0)) goto poll;
         break;
       }
-      // [send]
+      // [/send]
       case Op::kSendSuper: {
         const CallSite& site = method->sites[instruction.b];
         const Class* above = site.super_of->superclass;
@@ -282,7 +282,7 @@ Outcome Process::Interpret() {
         SAVE();
         if (!isolate_->Poll()) return Outcome::kStopped;
         break;
-      // [poll]
+      // [/poll]
       case Op::kJumpIfNotTrue:
         JUMP_IF_NOT(universe.true_object(), universe.false_object(), false)
         break;
