@@ -294,6 +294,7 @@ int Universe::Run(const std::vector<std::string>& arguments) {
                                    .limit_bytes = options_.isolate_limit_bytes,
                                    .on_exit = {ended, this}});
   if (!main.ok()) {
+    if (has_exit_) return exit_code_;  // interrupted before it began
     std::fprintf(stderr, "som: %s\n", main.status().message().c_str());
     return 1;
   }
