@@ -149,9 +149,6 @@ void Analyzer::Visit(Expression& expression, Names* names) {
     names->frame->has_return = true;
   }
   if (expression.kind == ExpressionKind::kVariable || expression.kind == ExpressionKind::kAssign) {
-    if (expression.text == "super" && expression.kind == ExpressionKind::kVariable) {
-      Fail(expression.at, "super is no value; it can only be sent a message");
-    }
     for (Names* at = names; at != nullptr; at = at->outer) {
       const auto found = at->variables.find(expression.text);
       if (found == at->variables.end()) continue;

@@ -207,7 +207,7 @@ void Emitter::EmitVariable(Expression& expression) {
     }
     return;
   }
-  if (name == "self") return void(Add(Op::kPushSlot, +1, 0));
+  if (name == "self" || name == "super") return void(Add(Op::kPushSlot, +1, 0));
   if (name == "nil") return EmitNil();
   if (name == "true") return void(Add(Op::kPushTrue, +1));
   if (name == "false") return void(Add(Op::kPushFalse, +1));
@@ -237,7 +237,8 @@ void Emitter::EmitAssign(Expression& expression, bool wants_value) {
   at_ = expression.at;
   if (expression.variable != nullptr) {
     EmitStore(*expression.variable);
-  } else {
+  } else if (expression.text != "self" && expression.text != "super") {
+    // The language lets code assign to self, to no effect.
     const auto& fields = holder_.fields;
     const auto field =
         std::find(fields.rbegin(), fields.rend(), universe_.symbols().Get(expression.text));

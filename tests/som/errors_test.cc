@@ -30,7 +30,6 @@ TEST_F(ErrorsTest, ErrorsOfTheCompilerHaveTheirPlace) {
   EXPECT_THAT(Error("| a a | a"), HasSubstr(place + "5: the variable 'a' is declared twice"));
   EXPECT_THAT(Error("[:self | 3 ] value: 4"),
               HasSubstr(place + "3: 'self' cannot name a variable"));
-  EXPECT_THAT(Error("^super"), HasSubstr(place + "2: super is no value"));
   EXPECT_THAT(Error("3 +"), HasSubstr(PathOf("Main") + ":4:1: expected an expression, found ')'"));
 }
 

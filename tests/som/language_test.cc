@@ -102,6 +102,19 @@ TEST_F(LanguageTest, SuperBeginsAboveTheHolder) {
   EXPECT_EQ(Value("Lowest new viaBlock"), "high of lowest");
 }
 
+TEST_F(LanguageTest, SelfIsNotChanged) {
+  EXPECT_EQ(
+      Output("| that | that := super. self := 43. (that == self) println. (self := 5) println"),
+      "true\n5\n");
+}
+
+TEST_F(LanguageTest, ASymbolEqualsNoString) {
+  EXPECT_EQ(Value("#foo = 'foo'"), "false");
+  EXPECT_EQ(Value("'foo' = #foo"), "false");
+  EXPECT_EQ(Value("#foo = #foo"), "true");
+  EXPECT_EQ(Value("'foo' = #foo asString"), "true");
+}
+
 TEST_F(LanguageTest, DoesNotUnderstandGetsSelectorAndArguments) {
   const Ran ran = RunMethods(R"(
     doesNotUnderstand: selector arguments: arguments = (
