@@ -108,6 +108,10 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "som: no class to run; see som --help\n");
     return 2;
   }
+  if (program.front().rfind('-', 0) == 0) {
+    std::fprintf(stderr, "som: no such option: %s; see som --help\n", program.front().c_str());
+    return 2;
+  }
   options.class_path = Split(class_path, ':');
   options.isolate_limit_bytes = limit;
 
