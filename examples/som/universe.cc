@@ -151,24 +151,21 @@ Status Universe::LoadCore() {
     return status.ok() ? check(name, loader_->Load(symbols_.Get(name))) : nullptr;
   };
   classes_.class_ = load("Class");
-  classes_.object = load("Object");
   classes_.metaclass = load("Metaclass");
   classes_.nil = load("Nil");
-  classes_.boolean = load("Boolean");
   classes_.true_ = load("True");
   classes_.false_ = load("False");
   classes_.integer = load("Integer");
   classes_.double_ = load("Double");
   classes_.string = load("String");
-  classes_.symbol = load("Symbol");
   classes_.array = load("Array");
-  classes_.block = load("Block");
   classes_.block_of[0] = load("Block1");
   classes_.block_of[1] = load("Block2");
   classes_.block_of[2] = load("Block3");
-  classes_.method = load("Method");
-  classes_.primitive = load("Primitive");
   classes_.system = load("System");
+  // Known by their names alone; a core without them is none.
+  for (const char* name : {"Object", "Boolean", "Symbol", "Block", "Method", "Primitive"})
+    load(name);
   if (!status.ok()) return status;
   selectors_ = {.does_not_understand = symbols_.Get("doesNotUnderstand:arguments:"),
                 .unknown_global = symbols_.Get("unknownGlobal:"),

@@ -32,22 +32,16 @@ struct UniverseOptions {
 
 /// The classes that the virtual machine itself refers to.
 struct CoreClasses {
-  Class* object;
   Class* class_;
   Class* metaclass;
   Class* nil;
-  Class* boolean;
   Class* true_;
   Class* false_;
   Class* integer;
   Class* double_;
   Class* string;
-  Class* symbol;
   Class* array;
-  Class* block;
   Class* block_of[3];  ///< by number of parameters
-  Class* method;
-  Class* primitive;
   Class* system;
 };
 

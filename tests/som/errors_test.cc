@@ -24,6 +24,14 @@ TEST_F(ErrorsTest, AnErrorPrintsTheStackAndEndsTheProgram) {
                              HasSubstr("Main>>run (" + PathOf("Main") + ":4:32)")));
 }
 
+TEST_F(ErrorsTest, TheStackIsPrintedWhateverErrorPrints) {
+  const Ran ran = RunMethods(
+      "error: words = ( ('ERROR: ' + words) println. system exit: 4 )\nrun = ( self foo )");
+  EXPECT_EQ(ran.code, 4);
+  EXPECT_EQ(ran.out, "ERROR: Main does not understand #foo\n");
+  EXPECT_THAT(ran.err, HasSubstr("  Main>>run (" + PathOf("Main") + ":3:14)\n"));
+}
+
 TEST_F(ErrorsTest, ErrorsOfTheCompilerHaveTheirPlace) {
   const std::string place = PathOf("Main") + ":3:";
   EXPECT_THAT(Error("x := 3"), HasSubstr(place + "1: 'x' cannot be assigned to"));
