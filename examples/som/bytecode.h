@@ -39,6 +39,9 @@ enum class Op : uint8_t {
   kStoreField,
   kStoreStatic,
   kPop,
+  // A store and a kPop in one.
+  kPopSlot,
+  kPopField,
   kCount,        // adds 1 to the small integer below the topmost
   kMakeContext,  // b: slots in it
   // Sends: b is the call site.

@@ -53,9 +53,12 @@ class Emitter {
   /// Adds an instruction that changes the number of operands by `effect`; returns its index.
   size_t Add(Op op, int effect, size_t b = 0, int a = 0);
   /// Lets the jump at `index` go to what comes next.
-  void Land(size_t index) { method_->code[index].b = Index(method_->code.size(), "instructions"); }
+  void Land(size_t index) {
+    landed_ = method_->code.size();
+    method_->code[index].b = Index(landed_, "instructions");
+  }
   uint16_t Index(size_t index, const char* of_what);
-  void Pop() { Add(Op::kPop, -1); }
+  void Pop();
   size_t AddSite(const std::string& selector, bool to_super);
   void Fail(Location at, std::string message) {
     if (!*error_) *error_ = {holder_.file, at, std::move(message)};
@@ -70,6 +73,7 @@ class Emitter {
   std::vector<Site> sites_;
   Location at_;
   int operands_ = 0;
+  size_t landed_ = 0;  // the last instruction that a jump goes to
 };
 
 uint16_t Emitter::Index(size_t index, const char* of_what) {
@@ -88,6 +92,18 @@ size_t Emitter::Add(Op op, int effect, size_t b, int a) {
   method_->code.push_back({op, static_cast<uint8_t>(a), Index(b, "of one thing")});
   method_->places.push_back(at_);
   return method_->code.size() - 1;
+}
+
+// With a store right before it becomes one instruction, unless a jump lands between them.
+void Emitter::Pop() {
+  const bool lands = method_->code.size() == landed_;
+  const Op last = lands ? Op::kPop : method_->code.back().op;
+  if (last == Op::kStoreSlot || last == Op::kStoreField) {
+    method_->code.back().op = last == Op::kStoreSlot ? Op::kPopSlot : Op::kPopField;
+    --operands_;
+  } else {
+    Add(Op::kPop, -1);
+  }
 }
 
 size_t Emitter::AddSite(const std::string& selector, bool to_super) {

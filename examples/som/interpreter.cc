@@ -174,6 +174,12 @@ Outcome Process::Interpret() {
         if (ATOLL_LIKELY(Store(base[0], &To<Instance>(base[0])->fields()[instruction.b], sp[-1])))
           break;
         goto frozen;
+      case Op::kPopField:
+        if (ATOLL_LIKELY(Store(base[0], &To<Instance>(base[0])->fields()[instruction.b], sp[-1]))) {
+          --sp;
+          break;
+        }
+        goto frozen;
       // [/store]
       case Op::kStoreStatic: {
         const uint32_t place = To<ClassObject>(base[0])->info->first_static + instruction.b;
@@ -182,6 +188,9 @@ Outcome Process::Interpret() {
       }
       case Op::kPop:
         --sp;
+        break;
+      case Op::kPopSlot:
+        base[instruction.b] = *--sp;
         break;
       case Op::kCount:
         sp[-2] = Small(SmallOf(sp[-2]) + 1);

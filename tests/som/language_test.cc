@@ -138,6 +138,19 @@ TEST_F(LanguageTest, ConditionsThatAreNoBooleanDoNotUnderstandThem) {
   EXPECT_EQ(ran.out, "ifTrue:ifFalse:\nand:\nifTrue:\non\n") << ran.err;
 }
 
+TEST_F(LanguageTest, ValuesThatNobodyWantsAreLeftNowhere) {
+  EXPECT_EQ(Output(R"(
+      | x y |
+      x := 1.
+      y := 10 - ([ 1 to: 3 do: [:i | false and: [ x := 3 ]. true or: [ x := 4 ]. true and: [ x := x + 1 ] ]. x ] value).
+      y println.
+      x println.
+      y := 1.
+      (7 - (true ifTrue: [ false and: [ y := 9 ]. 2 ])) println.
+      y println)"),
+            "6\n4\n5\n1\n");
+}
+
 TEST_F(LanguageTest, UnknownGlobalsAreAskedFor) {
   const Ran ran = RunMethods(R"(
     unknownGlobal: name = ( ^'no ' + name )
