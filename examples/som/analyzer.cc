@@ -24,45 +24,52 @@ bool Restarts(const Block& block) {
                      [](const ExpressionPtr& statement) { return Restarts(*statement); });
 }
 
-Inlining InliningOf(const Expression& send);
+Inlining InliningOf(Expression& send);
 
 // Whether a block that would be created inside mentions the name.
-bool IsCaptured(const std::string& name, const Expression& in, bool inside) {
-  switch (in.kind) {
-    case ExpressionKind::kVariable:
-    case ExpressionKind::kAssign:
-      if (inside && in.text == name) return true;
-      break;
-    case ExpressionKind::kBlock:
-      return std::any_of(in.block->statements.begin(), in.block->statements.end(),
-                         [&](const ExpressionPtr& s) { return IsCaptured(name, *s, true); });
-    case ExpressionKind::kSend: {
-      if (inside || InliningOf(in) == Inlining::kNone) break;
-      return std::any_of(in.parts.begin(), in.parts.end(), [&](const ExpressionPtr& part) {
-        if (part->kind != ExpressionKind::kBlock) return IsCaptured(name, *part, false);
-        return std::any_of(part->block->statements.begin(), part->block->statements.end(),
-                           [&](const ExpressionPtr& s) { return IsCaptured(name, *s, false); });
-      });
+bool IsCaptured(const std::string& name, Expression& in, bool inside);
+bool IsCaptured(const std::string& name, Block& in, bool inside) {
+  return std::any_of(in.statements.begin(), in.statements.end(),
+                     [&](ExpressionPtr& s) { return IsCaptured(name, *s, inside); });
+}
+bool IsCaptured(const std::string& name, Expression& in, bool inside) {
+  const bool is_name = in.kind == ExpressionKind::kVariable || in.kind == ExpressionKind::kAssign;
+  if (is_name && inside && in.text == name) return true;
+  if (in.kind == ExpressionKind::kBlock) return IsCaptured(name, *in.block, true);
+  const bool is_inlined =
+      in.kind == ExpressionKind::kSend && !inside && InliningOf(in) != Inlining::kNone;
+  return std::any_of(in.parts.begin(), in.parts.end(), [&](ExpressionPtr& part) {
+    if (is_inlined && part->kind == ExpressionKind::kBlock) {
+      return IsCaptured(name, *part->block, false);
     }
-    default:
-      break;
-  }
-  return std::any_of(in.parts.begin(), in.parts.end(),
-                     [&](const ExpressionPtr& part) { return IsCaptured(name, *part, inside); });
+    return IsCaptured(name, *part, inside);
+  });
+}
+
+// Whether a block that would be created inside keeps a variable of this one, or of one that is
+// compiled in place inside.
+bool KeepsVariables(Expression& in);
+bool KeepsVariables(Block& block) {
+  const auto is_captured = [&](const Name& name) { return IsCaptured(name.text, block, false); };
+  return std::any_of(block.parameters.begin(), block.parameters.end(), is_captured) ||
+         std::any_of(block.locals.begin(), block.locals.end(), is_captured) ||
+         std::any_of(block.statements.begin(), block.statements.end(),
+                     [](ExpressionPtr& statement) { return KeepsVariables(*statement); });
+}
+bool KeepsVariables(Expression& in) {
+  if (in.kind == ExpressionKind::kBlock) return false;  // its own frame's
+  const bool is_inlined = in.kind == ExpressionKind::kSend && InliningOf(in) != Inlining::kNone;
+  return std::any_of(in.parts.begin(), in.parts.end(), [&](ExpressionPtr& part) {
+    return is_inlined && part->kind == ExpressionKind::kBlock ? KeepsVariables(*part->block)
+                                                              : KeepsVariables(*part);
+  });
 }
 
 // In a loop each round has variables of its own. If a block keeps one, the round needs a frame.
-bool IsLoopBody(const Block& block) {
-  const auto is_captured = [&](const Name& name) {
-    return std::any_of(block.statements.begin(), block.statements.end(),
-                       [&](const ExpressionPtr& s) { return IsCaptured(name.text, *s, false); });
-  };
-  return std::none_of(block.parameters.begin(), block.parameters.end(), is_captured) &&
-         std::none_of(block.locals.begin(), block.locals.end(), is_captured);
-}
+bool IsLoopBody(Block& block) { return !KeepsVariables(block); }
 
 // These are taken for what Boolean, Integer and Block say they are.
-Inlining InliningOf(const Expression& send) {
+Inlining FindInlining(Expression& send) {
   if (send.to_super) return Inlining::kNone;
   const auto& parts = send.parts;
   const auto suits = [&](size_t part, size_t parameters) {
@@ -92,6 +99,11 @@ Inlining InliningOf(const Expression& send) {
                : Inlining::kNone;
   }
   return Inlining::kNone;
+}
+
+Inlining InliningOf(Expression& send) {
+  if (!send.inlining) send.inlining = FindInlining(send);
+  return *send.inlining;
 }
 
 }  // namespace
@@ -165,11 +177,11 @@ void Analyzer::Visit(Expression& expression, Names* names) {
 }
 
 void Analyzer::VisitSend(Expression& send, Names* names) {
-  send.inlining = InliningOf(send);
+  const bool is_inlined = InliningOf(send) != Inlining::kNone;
   for (size_t i = 0; i < send.parts.size(); ++i) {
     Expression& part = *send.parts[i];
     if (i == 0 && send.to_super) continue;
-    if (send.inlining != Inlining::kNone && part.kind == ExpressionKind::kBlock) {
+    if (is_inlined && part.kind == ExpressionKind::kBlock) {
       VisitBody(*part.block, names->frame, names);
     } else {
       Visit(part, names);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,7 +40,7 @@ struct Expression {
   bool to_super = false;
 
   // Found out by the compiler.
-  Inlining inlining = Inlining::kNone;
+  std::optional<Inlining> inlining;  // of sends; asked for often, found out once
   Variable* variable = nullptr;
 };
 using ExpressionPtr = std::unique_ptr<Expression>;

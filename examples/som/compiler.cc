@@ -283,7 +283,7 @@ Op SpecialOp(const std::string& selector) {
 }
 
 void Emitter::EmitSend(Expression& send, bool wants_value) {
-  switch (send.inlining) {
+  switch (*send.inlining) {
     case Inlining::kIf:
     case Inlining::kIfElse:
       return EmitIf(send, wants_value);

@@ -43,6 +43,27 @@ TEST_F(LanguageTest, EachRoundOfALoopHasItsOwnVariables) {
             "true\ntrue\ntrue\n3\n6\n9\n0\n1\n");
 }
 
+TEST_F(LanguageTest, SoHasABlockInALoopThatIsCompiledInPlace) {
+  EXPECT_EQ(Output(R"(
+      | blocks i |
+      blocks := Vector new.
+      1 to: 3 do: [:n | n > 0 ifTrue: [ | v | v := n. blocks append: [ v ] ] ].
+      i := 0.
+      [ i < 2 ] whileTrue: [ i := i + 1. true and: [ | w | w := i * 10. blocks append: [ w ]. true ] ].
+      blocks do: [:block | block value println ])"),
+            "1\n2\n3\n10\n20\n");
+}
+
+TEST_F(LanguageTest, DeeplyNestedLoopsAreCompiledInNoTime) {
+  std::string loops = "n := n + 1";
+  for (int i = 0; i < 100; ++i) {
+    const std::string name = "v" + std::to_string(i);
+    loops = "| " + name + " | " + name + " := 0. [ " + name + " < 1 ] whileTrue: [ " + name +
+            " := " + name + " + 1. true ifTrue: [ " + loops + " ] ]";
+  }
+  EXPECT_EQ(Output("| n | n := 0. true ifTrue: [ " + loops + " ]. n println"), "1\n");
+}
+
 TEST_F(LanguageTest, NonLocalReturn) {
   const Ran ran = RunMethods(R"(
     find: x in: array = ( array do: [:e | #(1) do: [:f | e = x ifTrue: [ ^'found' ] ] ]. ^'none' )
