@@ -1,5 +1,6 @@
 // Object, Array, and the evaluation of Blocks.
 
+#include <bit>
 #include <string>
 
 #include "big_integer.h"
@@ -39,8 +40,16 @@ Outcome Identical(Process& process, Ref* values) {
   return Process::Return(values, process.universe().Boolean(same));
 }
 
+// Numbers are values: equal ones of a class have equal hashes.
 Outcome Hashcode(Process& process, Ref* values) {
   if (IsSmall(values[0])) return Outcome::kValue;
+  const Kind kind = process.universe().KindOf(values[0]);
+  if (kind == Kind::kInteger || kind == Kind::kDouble) {
+    const uint64_t bits = kind == Kind::kInteger
+                              ? LowBits(values[0])
+                              : std::bit_cast<uint64_t>(To<Double>(values[0])->value);
+    return Process::Return(values, Small(static_cast<int64_t>((bits ^ bits >> 32) & UINT32_MAX)));
+  }
   return Process::Return(values, Small(process.mutator().IdentityHash(PtrOf(values[0]))));
 }
 

@@ -67,7 +67,13 @@ TEST_F(NumbersTest, Comparisons) {
              {"3 <= 3.5", "true"},
              {"2.5 > 2", "true"},
              {"3 ~= 4", "true"},
-             {"(1 << 80) hashcode = (2 << 79) hashcode", "true"}});
+             {"(1 << 80) hashcode = (2 << 79) hashcode", "true"},
+             {"((1 << 80) perform: #hashcode inSuperclass: Object) = ((2 << 79) perform: #hashcode "
+              "inSuperclass: Object)",
+              "true"},
+             {"(0.5 perform: #hashcode inSuperclass: Object) = ((1 // 2) perform: #hashcode "
+              "inSuperclass: Object)",
+              "true"}});
 }
 
 TEST_F(NumbersTest, Integers) {
