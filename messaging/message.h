@@ -31,6 +31,7 @@ struct Message : Envelope {
 };
 static_assert(sizeof(Message) <= 128);
 
+class GraphCopier;
 struct MessagingState;
 
 /// Explains refused messages: to whoever sends one, and only if he asks.
@@ -44,6 +45,11 @@ struct Explanation {
   SendStatus NoMemory() const;
 };
 
+/// Packs a copy of what `root` reaches; kDelivered if that went well, and then the message's kind
+/// is set. A copier at `to_commit` has things to do to the source when the message is sure to go,
+/// before the next safepoint.
+SendStatus PackMessage(IsolateState& sender, Ref root, Message& message, GraphCopier** to_commit,
+                       const Explanation& explanation);
 /// Counts a message of `bytes` at its port, if that is bounded. Anything but kDelivered: not
 /// counted.
 ATOLL_COLD SendStatus CountAtBoundedPort(PortEntry& entry, Message& message,

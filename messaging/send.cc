@@ -117,6 +117,20 @@ ATOLL_COLD SendStatus SendGraph(IsolateState& sender, const SendPort& port, Port
 
 }  // namespace
 
+SendStatus PackMessage(IsolateState& sender, Ref root, Message& message, GraphCopier** to_commit,
+                       const Explanation& explanation) {
+  if (TryPackOne(sender.mutator(), root, &message.small)) {
+    message.kind = &kSmallMessage;
+    message.bytes = message.small.data_words * sizeof(Word);
+    *to_commit = nullptr;
+    return SendStatus::kDelivered;
+  }
+  HandleScope scope(sender.mutator());
+  LocalRef kept(sender.mutator(), root);
+  *to_commit = &sender.group_state().CopierOfThread();
+  return PackGraph(sender, kept, message, /*publishes=*/false, explanation);
+}
+
 SendStatus Send(Isolate& sender, const SendPort& port, Ref root, Status* why) {
   auto& state = static_cast<IsolateState&>(sender);
   GroupState& group = state.group_state();

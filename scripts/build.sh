@@ -10,8 +10,8 @@ need_preset() {
   [[ " ${all_presets[*]} " == *" $preset "* ]] ||
     fail "no such preset: $preset (there are: ${all_presets[*]})"
   case $preset in
-    clang | asan | tsan) need build test bench clang "$@" ;;
-    *) need build test bench "$@" ;;
+    clang | asan | tsan) need build test bench example clang "$@" ;;
+    *) need build test bench example "$@" ;;
   esac
 }
 

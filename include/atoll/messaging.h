@@ -120,6 +120,13 @@ SendStatus Send(Isolate& sender, const SendPort& port, Ref message, Status* why 
 SendStatus SendImmediate(IsolateGroup& group, const SendPort& port, Ref message,
                          Status* why = nullptr);
 
+/// Spawns an isolate whose first turn handles a message: a copy of what `message` reaches, as Send
+/// makes it. SpawnOptions::entry, which may be null here, is called before. In a turn of `sender`;
+/// polls while it copies. Errors, which spawn nothing: of IsolateGroup::Spawn, apart from the
+/// entry; the message cannot be sent; no memory. O(objects copied).
+Result<IsolateId> Spawn(Isolate& sender, const SpawnOptions& options, Ref message,
+                        MessageHandler handler, void* data);
+
 /// Sends all that the isolate owns, O(1), and ends it: see PrepareExit.
 class [[nodiscard]] ExitTicket {
  public:

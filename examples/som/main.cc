@@ -1,0 +1,128 @@
+// som [-cp DIRS] [--isolates-limit BYTES] [--gc-stats] CLASS [ARGUMENT...]
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "universe.h"
+
+namespace {
+
+std::vector<std::string> Split(const std::string& text, char at) {
+  std::vector<std::string> parts;
+  size_t start = 0;
+  while (start <= text.size()) {
+    const size_t end = std::min(text.find(at, start), text.size());
+    if (end != start) parts.push_back(text.substr(start, end - start));
+    start = end + 1;
+  }
+  return parts;
+}
+
+/// ^C ends all isolates. The signal is blocked in all threads, and taken by one that waits for it.
+class Interrupts {
+ public:
+  Interrupts() {
+    sigemptyset(&signals_);
+    sigaddset(&signals_, SIGINT);
+    sigaddset(&signals_, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+  }
+  void Watch(som::Universe& universe) {
+    thread_ = std::thread([this, &universe] {
+      int signal = 0;
+      sigwait(&signals_, &signal);
+      constexpr int kEndedBySignal = 128;
+      if (!done_) universe.Interrupt(kEndedBySignal + signal);
+    });
+  }
+  ~Interrupts() {
+    if (!thread_.joinable()) return;
+    done_ = true;
+    pthread_kill(thread_.native_handle(), SIGTERM);
+    thread_.join();
+  }
+
+ private:
+  sigset_t signals_;
+  std::atomic<bool> done_{false};
+  std::thread thread_;
+};
+
+void PrintGcStats(const som::Universe& universe) {
+  const Atoll::HeapStats stats = universe.group().heap().stats();
+  for (const auto& [name, pauses] :
+       {std::pair("minor", stats.minor), std::pair("major", stats.major)}) {
+    std::fprintf(stderr,
+                 "gc: %llu %s collections, %.1f ms in all, half of them under %.3f ms, the longest "
+                 "%.3f ms\n",
+                 static_cast<unsigned long long>(pauses.count), name,
+                 static_cast<double>(pauses.total_nanos) / 1e6,
+                 static_cast<double>(pauses.p50_nanos) / 1e6,
+                 static_cast<double>(pauses.max_nanos) / 1e6);
+  }
+  std::fprintf(stderr, "gc: %.1f MiB mapped, %.1f MiB of them program\n",
+               static_cast<double>(stats.mapped_bytes) / (1 << 20),
+               static_cast<double>(stats.program_bytes) / (1 << 20));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  som::UniverseOptions options;
+  std::string class_path = SOM_CLASS_PATH;
+  size_t limit = 0;
+  bool gc_stats = false;
+
+  CLI::App app(
+      "Runs a program of SOM, the Simple Object Machine: makes an instance of CLASS and sends "
+      "it run, or run: with CLASS and the arguments.");
+  app.add_option("--classpath", class_path, "folders of class files, with : between; also -cp")
+      ->capture_default_str();
+  app.add_option("--isolates-limit", limit,
+                 "bytes that each isolate may have on the heap; 0: no limit")
+      ->transform(CLI::AsSizeValue(false));
+  app.add_flag("--gc-stats", gc_stats, "say at the end what was collected");
+  app.prefix_command();
+  app.footer("CLASS [ARGUMENT...] follow the options.");
+  // -cp is what every SOM calls it, and no short option has two letters.
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  for (size_t i = 0; i < arguments.size() && arguments[i].rfind('-', 0) == 0; ++i) {
+    if (arguments[i] == "-cp") arguments[i] = "--classpath";
+    if (arguments[i] == "--classpath" || arguments[i] == "--isolates-limit") ++i;
+  }
+  std::reverse(arguments.begin(), arguments.end());
+  try {
+    app.parse(arguments);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error);
+  }
+  const std::vector<std::string> program = app.remaining();
+  if (program.empty()) {
+    std::fprintf(stderr, "som: no class to run; see som --help\n");
+    return 2;
+  }
+  if (program.front().rfind('-', 0) == 0) {
+    std::fprintf(stderr, "som: no such option: %s; see som --help\n", program.front().c_str());
+    return 2;
+  }
+  options.class_path = Split(class_path, ':');
+  options.isolate_limit_bytes = limit;
+
+  Interrupts interrupts;
+  auto universe = som::Universe::Create(options);
+  if (!universe.ok()) {
+    std::fprintf(stderr, "som: %s\n", universe.status().message().c_str());
+    return 1;
+  }
+  interrupts.Watch(*universe.value());
+  const int code = universe.value()->Run(program);
+  if (gc_stats) PrintGcStats(*universe.value());
+  return code;
+}
