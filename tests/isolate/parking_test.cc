@@ -142,7 +142,7 @@ TEST_F(ParkingTest, FieldsAreTheSameInEachTurnWhereverTheyLie) {
             SetField(isolate, field, RefOf(NewPair(isolate, keeper.number * 100'000 + field)));
           }
         },
-        [this](Isolate& isolate, Keeper& keeper, uint64_t number) {
+        [](Isolate& isolate, Keeper& keeper, uint64_t number) {
           for (const size_t field : kFields) {
             ASSERT_EQ(IdAt(ObjectOf(isolate.field(field))), keeper.number * 100'000 + field);
           }
