@@ -1,3 +1,5 @@
+#include <deque>
+
 #include "atoll/safepoint.h"
 #include "safepoint/platform.h"
 #include "safepoint/safepoint_manager_impl.h"
@@ -60,15 +62,14 @@ void SafepointManager::Handshake(MutatorThread& target, FunctionRef<void(Mutator
     return;
   }
 
-  Impl& impl = *impl_;
-  Requester requester(impl);
+  Requester requester(*impl_);
   Waiter waiter;
   MutatorThread::HandshakeRequest request{fn, &waiter};
-  const uint64_t start = platform::NowNanos();
-  impl.mutex.Lock();
-  impl.QueueHandshake(target, request);
-  impl.mutex.Unlock();
+  impl_->mutex.Lock();
+  impl_->QueueHandshake(target, request);
+  impl_->mutex.Unlock();
 
+  const uint64_t start = platform::NowNanos();
   // Acquire: what fn wrote, if the target has run it.
   const auto unanswered = [&] {
     return !request.done.load(std::memory_order_acquire) &&
@@ -76,16 +77,49 @@ void SafepointManager::Handshake(MutatorThread& target, FunctionRef<void(Mutator
   };
   uint64_t now = start;
   while (unanswered() && now - start < Impl::kYieldNanos) {
-    if (now - start < impl.options.spin_nanos) {
+    if (now - start < impl_->options.spin_nanos) {
       for (int i = 0; i < 8 && unanswered(); ++i) platform::SpinPause();
     } else {
       platform::YieldThread();
     }
     now = platform::NowNanos();
   }
-  bool fenced = target.state() == MutatorState::kNative;
-  if (fenced) platform::HeavyFence();
+  AwaitHandshake(requester, target, request, /*fenced=*/false);
+}
 
+void SafepointManager::HandshakeAll(FunctionRef<void(MutatorThread&)> fn) {
+  struct Asked {
+    Asked(FunctionRef<void(MutatorThread&)> run, MutatorThread& mutator)
+        : target(mutator), request{run, &waiter} {}
+    MutatorThread& target;
+    Waiter waiter;
+    MutatorThread::HandshakeRequest request;
+  };
+  MutatorThread* const self = MutatorThread::Current();
+  const bool is_own = self != nullptr && self->manager() == this;
+  std::deque<Asked> asked;
+  impl_->mutex.Lock();
+  // All at once: a mutator with a request in its queue is not detached (see Detach).
+  for (MutatorThread* mutator : impl_->mutators) {
+    if (mutator == self) continue;
+    impl_->QueueHandshake(*mutator, asked.emplace_back(fn, *mutator).request);
+  }
+  impl_->mutex.Unlock();
+  if (!asked.empty()) platform::HeavyFence();  // one for all of them
+  for (Asked& one : asked) {
+    Requester requester(*impl_);
+    AwaitHandshake(requester, one.target, one.request, /*fenced=*/true);
+  }
+  if (is_own) Handshake(*self, fn);
+}
+
+void SafepointManager::AwaitHandshake(Requester& requester, MutatorThread& target,
+                                      MutatorThread::HandshakeRequest& request, bool fenced) {
+  Impl& impl = *impl_;
+  Waiter& waiter = *request.waiter;
+  const uint64_t start = platform::NowNanos();
+  // From here the target is looked at with the lock only, and while the request is not done: then
+  // it is not detached.
   impl.mutex.Lock();
   impl.waiters.push_back(&waiter);
   uint64_t next_report = impl.options.watchdog_nanos;
@@ -111,7 +145,7 @@ void SafepointManager::Handshake(MutatorThread& target, FunctionRef<void(Mutator
           // Release: see IsStopped, which reads it after having raised a hold under the lock.
           target.claimed_.store(true, std::memory_order_release);
           requester.Run();
-          unlocked([&] { fn(target); });
+          unlocked([&] { request.fn(target); });
           target.claimed_.store(false, std::memory_order_release);
           impl.Lower(target);
           impl.WakeWaitersFor(target);
@@ -126,7 +160,8 @@ void SafepointManager::Handshake(MutatorThread& target, FunctionRef<void(Mutator
     const bool watched = request.queued && !waiter.awaiting_release && next_report != 0;
     if (watched && waited >= next_report) {
       next_report *= 2;
-      unlocked([&] { impl.Report(target, waited, "handshake"); });
+      const std::string name = target.name();
+      unlocked([&] { impl.Report(name, waited, "handshake"); });
     } else if (!fenced && !waiter.awaiting_release) {
       if (!waiter.condition.WaitFor(impl.mutex, Impl::kFirstPark)) {
         unlocked([] { platform::HeavyFence(); });

@@ -180,7 +180,7 @@ void SafepointManager::Impl::AwaitArrival(std::span<MutatorThread*> targets, boo
         const MutatorThread& slow = *pending[0];
         next_report *= 2;
         mutex.Unlock();
-        Report(slow, waited, reason);
+        Report(slow.name(), waited, reason);
         mutex.Lock();
       } else if (fenced) {
         waiter.condition.WaitFor(mutex, next_report - waited);
@@ -204,14 +204,14 @@ void SafepointManager::Impl::RecordArrival(uint64_t nanos, const MutatorThread* 
   slowest_mutator = last->name();
 }
 
-void SafepointManager::Impl::Report(const MutatorThread& mutator, uint64_t nanos,
+void SafepointManager::Impl::Report(const std::string& name, uint64_t nanos,
                                     const char* reason) const {
   if (options.watchdog) {
-    options.watchdog(mutator.name(), nanos);
+    options.watchdog(name, nanos);
     return;
   }
   fprintf(stderr, "atoll: the mutator %s has not reached a safepoint for %.3f s (%s)\n",
-          mutator.name().c_str(), static_cast<double>(nanos) / 1e9, reason);
+          name.c_str(), static_cast<double>(nanos) / 1e9, reason);
 }
 
 // ---- Answers

@@ -113,7 +113,7 @@ struct SafepointManager::Impl {
                     uint64_t start);
   /// The own thread's answer to kStop and kHandshake, from managed state and back.
   void Answer(MutatorThread& mutator);
-  void Report(const MutatorThread& mutator, uint64_t nanos, const char* reason) const;
+  void Report(const std::string& name, uint64_t nanos, const char* reason) const;
 
   /// Is it anything but managed, until our hold is taken back? `fenced`: a heavy fence was run
   /// since the hold was raised.

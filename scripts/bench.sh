@@ -2,8 +2,8 @@
 
 workloads=(alloc-1 alloc-2 binary_trees-1 binary_trees-2 binary_trees-2m gcbench-1 gcbench-2
   gcbench-2m lru_latency lru_latency-by safepoint
-  ping_pong ping_pong-1cpu ring ring-1cpu send_throughput-1 send_throughput-8 spawn idle skynet
-  churn-1 churn-2 churn-4 churn-8 transfer_tree transfer_tree-exit transfer_tree-adopt
+  ping_pong ping_pong-1cpu ring ring-1cpu send_throughput-1 send_throughput-8 spawn spawn_program idle
+  skynet churn-1 churn-2 churn-4 churn-8 transfer_tree transfer_tree-exit transfer_tree-adopt
   transfer_shared exit_matrix bystander-17 bystander-67 bystander-268)
 
 run_bench() {

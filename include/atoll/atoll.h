@@ -2,6 +2,7 @@
 #ifndef ATOLL_ATOLL_H_
 #define ATOLL_ATOLL_H_
 
+#include "atoll/background_compiler.h"
 #include "atoll/gc.h"
 #include "atoll/handles.h"
 #include "atoll/heap.h"

@@ -319,6 +319,11 @@ class SafepointManager {
   /// poll, block, stop anyone or shake hands. The target must be attached, and stay so.
   void Handshake(MutatorThread& target, FunctionRef<void(MutatorThread&)> fn);
 
+  /// The same with each mutator that is attached now, the caller's too: they go on running while it
+  /// waits for the others. When it returns each has been at a safepoint since it was called. Not
+  /// inside a stop.
+  void HandshakeAll(FunctionRef<void(MutatorThread&)> fn);
+
   /// Runs fn while the mutators in `set` are stopped. Nobody else is asked anything. The requester
   /// may be in the set: it is skipped. Two stops whose sets overlap run one after the other, unless
   /// one is asked for inside another stop's fn. All in the set must be attached, and stay so.
@@ -351,6 +356,9 @@ class SafepointManager {
   struct Waiter;
   struct Impl;
   class Requester;
+
+  void AwaitHandshake(Requester& requester, MutatorThread& target,
+                      MutatorThread::HandshakeRequest& request, bool fenced);
 
   const std::unique_ptr<Impl> impl_;
 };

@@ -132,6 +132,44 @@ class ParkingTest : public IsolateTest {
   std::condition_variable noted_;
 };
 
+TEST_F(ParkingTest, FieldsAreTheSameInEachTurnWhereverTheyLie) {
+  options.resident_isolates = 0;
+  static constexpr size_t kFields[] = {0, 63, 64, 700, 7'001, 70'000};
+  for (int i = 0; i < 20; ++i) {
+    Start(
+        [this](Isolate& isolate, Keeper& keeper) {
+          for (const size_t field : kFields) {
+            SetField(isolate, field, RefOf(NewPair(isolate, keeper.number * 100'000 + field)));
+          }
+        },
+        [](Isolate& isolate, Keeper& keeper, uint64_t number) {
+          for (const size_t field : kFields) {
+            ASSERT_EQ(IdAt(ObjectOf(isolate.field(field))), keeper.number * 100'000 + field);
+          }
+          // A further chunk in each turn, so that the roots are others when it is parked again.
+          if (number > 1) {
+            EXPECT_EQ(isolate.field(1'000 * (number - 1)), Immediate(number - 1));
+          }
+          SetField(isolate, 1'000 * number, Immediate(number));
+          // The program's, added after the first turns.
+          EXPECT_EQ(isolate.field(1),
+                    isolate.group().program().field_count() == 0 ? Ref{} : Immediate(8));
+        });
+  }
+  Drive(3);
+  const Ref values[] = {Immediate(7), Immediate(8)};
+  ASSERT_TRUE(group().program().AddFields(values).ok());
+  for (uint64_t round = 4; round <= 10; ++round) {
+    for (Keeper& keeper : keepers_) {
+      WaitFor(keeper, round - 1);
+      Tell(keeper, round);
+    }
+    ExpectValid();
+    CollectAll();
+  }
+  for (Keeper& keeper : keepers_) WaitFor(keeper, 10);
+}
+
 class ParkingWithResidents : public ParkingTest, public ::testing::WithParamInterface<uint32_t> {};
 
 TEST_P(ParkingWithResidents, GraphsAreTheSameInEachTurn) {

@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -181,6 +183,64 @@ TEST(Handshake, AmidStopsOfAllKinds) {
   });
   for (platform::Thread& thread : threads) thread.Join();
   EXPECT_EQ(counter, 3 * kRounds);
+}
+
+TEST(Handshake, WithAllRunsOnceOnEach) {
+  SafepointManager manager;
+  OwnMutator own(manager, "own");
+  RunningMutator running(manager, "running");
+  RunningMutator native(manager, "native", [](TestMutator& mutator) {
+    NativeScope scope(mutator);
+    platform::YieldThread();
+  });
+  TestMutator idle("idle");
+  ASSERT_TRUE(manager.Attach(&idle).ok());
+  std::mutex mutex;
+  std::map<MutatorThread*, int> times;
+  for (int round = 1; round <= 100; ++round) {
+    manager.HandshakeAll([&](MutatorThread& mutator) {
+      std::lock_guard lock(mutex);
+      ++times[&mutator];
+    });
+    const std::map<MutatorThread*, int> expected = {{&own.mutator(), round},
+                                                    {&running.mutator(), round},
+                                                    {&native.mutator(), round},
+                                                    {&idle, round}};
+    ASSERT_EQ(times, expected);
+  }
+  EXPECT_EQ(manager.stats().group_stops, 0u);
+  ASSERT_TRUE(manager.Detach(&idle).ok());
+}
+
+TEST(Handshake, WithAllWhileMutatorsComeAndGo) {
+  constexpr int kRounds = ATOLL_TSAN ? 200 : 1'000;
+  SafepointManager manager;
+  std::atomic<bool> done{false};
+  std::vector<platform::Thread> threads;
+  for (int i = 0; i < 3; ++i) {
+    threads.emplace_back("comes and goes", [&] {
+      while (!done.load()) {
+        OwnMutator own(manager, "guest");
+        for (int poll = 0; poll < 5; ++poll) own.mutator().Poll();
+      }
+    });
+  }
+  std::vector<platform::Thread> requesters;
+  std::atomic<uint64_t> ran{0};
+  for (const bool is_mutator : {true, false}) {
+    requesters.emplace_back("requester", [&, is_mutator] {
+      std::unique_ptr<OwnMutator> own;
+      if (is_mutator) own = std::make_unique<OwnMutator>(manager, "requester");
+      for (int round = 0; round < kRounds; ++round) {
+        manager.HandshakeAll([&](MutatorThread&) { ran.fetch_add(1); });
+      }
+    });
+  }
+  for (platform::Thread& thread : requesters) thread.Join();
+  done.store(true);
+  for (platform::Thread& thread : threads) thread.Join();
+  EXPECT_GE(ran.load(), static_cast<uint64_t>(kRounds));
+  EXPECT_EQ(manager.stats().handshakes, ran.load());
 }
 
 TEST(Handshake, TheWatchdogWatchesItToo) {
