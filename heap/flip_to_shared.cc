@@ -45,10 +45,15 @@ bool HasWeakEntry(RegionState& region, uintptr_t object) {
   return found;
 }
 
-// Why the object's slots forbid it, or nothing.
-std::string WrongSlot(const Mutator& mutator, const HeapState& heap, uintptr_t object) {
+// Why the object's slots forbid it, or nothing. `poll` is called now and then.
+std::string WrongSlot(const Mutator& mutator, const HeapState& heap, uintptr_t object,
+                      FunctionRef<void()> poll) {
+  constexpr size_t kSlotsPerPoll = 8192;
   std::string wrong;
+  size_t looked_at = 0;
+  const bool is_custom = mutator.TypeOf(ObjectPtr(object)).layout == Layout::kCustom;
   ForEachSlotOf(heap, object, [&](Slot slot) {
+    if (++looked_at % kSlotsPerPoll == 0 && !is_custom) poll();
     const Ref value = slot.Load();
     if (!wrong.empty() || !mutator.RefersIntoHeap(mutator.encoding(), value)) return;
     const uintptr_t target = mutator.encoding().Decode(value.word);
@@ -69,6 +74,52 @@ std::string WrongType(const Type& type) {
   return {};
 }
 
+// Why what is known of the object forbids it, or nothing. Under the region's allocation_mutex.
+std::string WrongState(RegionState& region, uintptr_t object, StatusCode* code) {
+  const AddressSpace& space = *region.heap.space;
+  const BlockIndex head = space.BlockOf(object);
+  const uint32_t object_tag = space.tag(head);
+  if ((object_tag & tag::kShared) != 0) return "it is shared already";
+  if (PartOf(region, object_tag) == nullptr) {
+    return "it is not of region \"" + region.options.name + "\"";
+  }
+  const BlockInfo& info = space.info(head);
+  if (info.space != Space::kLarge || object != space.AddressOf(head)) {
+    return "it is not large, so its block holds other objects too; copy it";
+  }
+  if (region.pins.count(object) != 0) return "it is pinned; Unpin it first";
+  if (HasFinalizer(region, object)) return "it has a finalizer, which stays with a region";
+  if (HasWeakEntry(region, object)) {
+    return "it is a key of a weak table, whose keys are private; Remove it first";
+  }
+  if (info.cards != nullptr) {
+    *code = StatusCode::kFailedPrecondition;
+    return "references stored into it are still on record; run a major collection first";
+  }
+  return {};
+}
+
+// An object that nothing forbids it for. Under the region's allocation_mutex.
+void Flip(RegionState& region, uintptr_t object) {
+  const AddressSpace& space = *region.heap.space;
+  const BlockIndex head = space.BlockOf(object);
+  const BlockInfo& info = space.info(head);
+  const uint32_t object_tag = space.tag(head);
+  Part* part = PartOf(region, object_tag);
+  // Relaxed, all: see RegionState; and types are immutable.
+  const Type& type = region.heap.types.OfHeader(HeaderOf(object).load(std::memory_order_relaxed));
+  const bool young = (object_tag & tag::kYoung) != 0;
+  (young ? part->young_large : part->large).Remove(space, head);
+  if (young && part == region.own.get()) {
+    region.young_large_bytes -= info.run_blocks * kBlockSize;
+  } else {
+    region.old_used_bytes.fetch_sub(ObjectSize(type, object), std::memory_order_relaxed);
+  }
+  region.blocks.fetch_sub(info.run_blocks, std::memory_order_relaxed);
+  ClearFlag(object, header::kLarge);
+  region.heap.shared.TakeOverLarge(head);
+}
+
 }  // namespace
 
 Status FlipToShared(Mutator& mutator, ObjectPtr object) {
@@ -79,59 +130,53 @@ Status FlipToShared(Mutator& mutator, ObjectPtr object) {
                                                  ToString(mutator.state()) + "; LeaveNative first"};
   }
   RegionState& region = mutator.region().state();
-  HeapState& heap = region.heap;
   const uintptr_t at = object.address();
   if (!mutator.InReservation(at)) {
     return {StatusCode::kInvalidArgument, "what lies outside the heap cannot become shared"};
   }
-  const AddressSpace& space = *heap.space;
-  const BlockIndex head = space.BlockOf(at);
   const Type& type = mutator.TypeOf(object);
-  auto refuse = [&type](const std::string& reason,
-                        StatusCode code = StatusCode::kInvalidArgument) -> Status {
-    return {code, "an object of type \"" + type.name() + "\" cannot become shared: " + reason};
-  };
-  if (const std::string wrong = WrongType(type); !wrong.empty()) return refuse(wrong);
-  if (!type.is_leaf()) {
-    if (const std::string wrong = WrongSlot(mutator, heap, at); !wrong.empty()) {
-      return refuse(wrong);
-    }
-  }
-  {
+  StatusCode code = StatusCode::kInvalidArgument;
+  std::string wrong = WrongType(type);
+  if (wrong.empty() && !type.is_leaf()) wrong = WrongSlot(mutator, region.heap, at, [] {});
+  if (wrong.empty()) {
     platform::MutexLock lock(region.allocation_mutex);
-    const uint32_t object_tag = space.tag(head);
-    if ((object_tag & tag::kShared) != 0) return refuse("it is shared already");
-    Part* part = PartOf(region, object_tag);
-    if (part == nullptr) {
-      return refuse("it is not of region \"" + region.options.name + "\"");
+    wrong = WrongState(region, at, &code);
+    if (wrong.empty()) {
+      Flip(region, at);
+      return Status::Ok();
     }
-    const BlockInfo& info = space.info(head);
-    if (info.space != Space::kLarge || at != space.AddressOf(head)) {
-      return refuse("it is not large, so its block holds other objects too; copy it");
-    }
-    if (region.pins.count(at) != 0) return refuse("it is pinned; Unpin it first");
-    if (HasFinalizer(region, at)) return refuse("it has a finalizer, which stays with a region");
-    if (HasWeakEntry(region, at)) {
-      return refuse("it is a key of a weak table, whose keys are private; Remove it first");
-    }
-    if (info.cards != nullptr) {
-      return refuse("references stored into it are still on record; run a major collection first",
-                    StatusCode::kFailedPrecondition);
-    }
-    const size_t run_bytes = info.run_blocks * kBlockSize;
-    const bool young = (object_tag & tag::kYoung) != 0;
-    (young ? part->young_large : part->large).Remove(space, head);
-    if (young && part == region.own.get()) {
-      region.young_large_bytes -= run_bytes;
-    } else {
-      // Relaxed, here and below: see RegionState.
-      region.old_used_bytes.fetch_sub(ObjectSize(type, at), std::memory_order_relaxed);
-    }
-    region.blocks.fetch_sub(info.run_blocks, std::memory_order_relaxed);
-    ClearFlag(at, header::kLarge);
-    heap.shared.TakeOverLarge(head);
   }
-  return Status::Ok();
+  return {code, "an object of type \"" + type.name() + "\" cannot become shared: " + wrong};
+}
+
+bool CanFlipToShared(Mutator& mutator, ObjectPtr object, FunctionRef<void()> poll) {
+  RegionState& region = mutator.region().state();
+  const Type& type = mutator.TypeOf(object);
+  if (!WrongType(type).empty()) return false;
+  if (!type.is_leaf() && !WrongSlot(mutator, region.heap, object.address(), poll).empty()) {
+    return false;
+  }
+  platform::MutexLock lock(region.allocation_mutex);
+  StatusCode code;
+  return WrongState(region, object.address(), &code).empty();
+}
+
+bool FlipAllToShared(Mutator& mutator, const std::unordered_set<uintptr_t>& objects) {
+  if (objects.empty()) return true;
+  RegionState& region = mutator.region().state();
+  const AddressSpace& space = *region.heap.space;
+  const auto is_shared = [&space](uintptr_t object) {
+    return (space.tag(space.BlockOf(object)) & tag::kShared) != 0;
+  };
+  platform::MutexLock lock(region.allocation_mutex);
+  for (const uintptr_t object : objects) {
+    StatusCode code;
+    if (!is_shared(object) && !WrongState(region, object, &code).empty()) return false;
+  }
+  for (const uintptr_t object : objects) {
+    if (!is_shared(object)) Flip(region, object);
+  }
+  return true;
 }
 
 }  // namespace Atoll

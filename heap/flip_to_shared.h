@@ -1,6 +1,9 @@
 #ifndef ATOLL_HEAP_FLIP_TO_SHARED_H_
 #define ATOLL_HEAP_FLIP_TO_SHARED_H_
 
+#include <unordered_set>
+
+#include "atoll/function_ref.h"
 #include "atoll/mutator.h"
 
 namespace Atoll {
@@ -20,6 +23,15 @@ namespace Atoll {
 /// finalizers or weak table entries, a look through them. A lock of the region and one of the
 /// space.
 Status FlipToShared(Mutator& mutator, ObjectPtr object);
+
+/// Whether FlipToShared would succeed now, for an object of the mutator's region. `poll` is called
+/// now and then; nothing of the region moves meanwhile. Same cost.
+bool CanFlipToShared(Mutator& mutator, ObjectPtr object, FunctionRef<void()> poll);
+
+/// Flips objects of which CanFlipToShared has said so: all, or none if another mutator of the
+/// region has pinned one meanwhile, or attached something to it. Those that are shared by now stay
+/// so. Not a safepoint; under one lock. O(objects), whatever their slots: these do not change.
+bool FlipAllToShared(Mutator& mutator, const std::unordered_set<uintptr_t>& objects);
 
 }  // namespace Atoll
 

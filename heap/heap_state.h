@@ -15,6 +15,7 @@
 #include "heap/collector.h"
 #include "heap/group_allocator.h"
 #include "heap/program_space.h"
+#include "heap/shared_allocator.h"
 #include "heap/shared_space.h"
 #include "heap/type_table.h"
 #include "safepoint/worker_pool.h"
@@ -42,6 +43,8 @@ struct HeapState {
   TypeTable types;
   ProgramSpace program;
   SharedSpace shared;
+  platform::Mutex small_copies_mutex;
+  SharedAllocator small_copies{shared};  // under its mutex; used between two polls
   SafepointManager safepoints;
   WorkerPool workers;
   std::unique_ptr<Collector> collector;

@@ -124,15 +124,18 @@ Status Region::Adopt(Region& source) {
       const size_t blocks = from.blocks.exchange(0, std::memory_order_relaxed);
       to.blocks.fetch_add(blocks, std::memory_order_relaxed);
       const int64_t due = from.DueExternalBytes();
-      to.external_bytes.fetch_add(
-          from.external_bytes.exchange(due, std::memory_order_relaxed) - due,
-          std::memory_order_relaxed);
+      const int64_t external = from.external_bytes.exchange(due, std::memory_order_relaxed) - due;
+      to.external_bytes.fetch_add(external, std::memory_order_relaxed);
       to.old_used_bytes.fetch_add(from.old_used_bytes.exchange(0, std::memory_order_relaxed) +
                                       from.eden_blocks * kBlockSize + from.survivor_bytes +
                                       from.young_large_bytes,
                                   std::memory_order_relaxed);
       from.eden_blocks = from.survivor_bytes = from.young_large_bytes = 0;
       ++to.stats.adoptions;
+      // As where they are added: whoever is given much may allocate little.
+      if (external > 0 && to.OldBytes() > to.OldLimit()) {
+        for (Mutator* mutator : to.mutators) mutator->RequestPoll(poll_bits::kCollect);
+      }
     }
   }
   return status;

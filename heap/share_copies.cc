@@ -9,37 +9,41 @@ namespace {
 
 constexpr size_t kBlocksPerPoll = 32;
 
-// Shared blocks are parsed by mark bits.
-void MarkObjectsOf(const HeapState& heap, BlockIndex block) {
-  const AddressSpace& space = *heap.space;
-  uintptr_t at = space.AddressOf(block);
-  const uintptr_t end = at + space.info(block).top;
-  while (at < end) {
+}  // namespace
+
+void MarkObjects(const HeapState& heap, uintptr_t first, uintptr_t end) {
+  for (uintptr_t at = first; at < end;) {
     // Relaxed: nobody else has the objects yet.
     const Word header_word = HeaderOf(at).load(std::memory_order_relaxed);
     const size_t size = ObjectSize(heap.types.OfHeader(header_word), at);
-    MarkBornOld(space, at, size);
+    MarkBornOld(*heap.space, at, size);
     at += size;
   }
 }
-
-}  // namespace
 
 void ShareCopies(RegionState& region, FunctionRef<void()> poll) {
   HeapState& heap = region.heap;
   const AddressSpace& space = *heap.space;
   size_t marked = 0;
   region.filling_young.ForEach(space, [&](BlockIndex block) {
-    MarkObjectsOf(heap, block);
+    const uintptr_t first = space.AddressOf(block);
+    MarkObjects(heap, first, first + space.info(block).top);
     if (++marked % kBlocksPerPoll == 0) poll();
   });
-  platform::MutexLock lock(region.allocation_mutex);
-  // Relaxed: only this thread changes it now.
-  region.blocks.fetch_sub(region.filling_young.block_count() + region.filling_large.block_count(),
-                          std::memory_order_relaxed);
-  heap.shared.TakeOverBlocks(region.filling_young);
-  while (!region.filling_large.empty()) {
-    const BlockIndex head = region.filling_large.Pop(space);
+  BlockList small;
+  BlockList large;
+  {
+    platform::MutexLock lock(region.allocation_mutex);
+    // Relaxed: only this thread changes it now.
+    region.blocks.fetch_sub(region.filling_young.block_count() + region.filling_large.block_count(),
+                            std::memory_order_relaxed);
+    small = region.filling_young.TakeAll();
+    large = region.filling_large.TakeAll();
+  }
+  // Without the region's lock: collections take locks of regions while they hold that of Shared.
+  heap.shared.TakeOverBlocks(small);
+  while (!large.empty()) {
+    const BlockIndex head = large.Pop(space);
     ClearFlag(space.AddressOf(head), header::kLarge);
     heap.shared.TakeOverLarge(head);
   }

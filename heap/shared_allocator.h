@@ -39,15 +39,20 @@ class SharedAllocator {
   /// kLargeObjectThreshold, which gets whole blocks of its own.
   uintptr_t Allocate(size_t size) {
     if (ATOLL_UNLIKELY(size > kLargeObjectThreshold)) return shared_.AllocateLarge(size);
-    uintptr_t at = cursor_;
-    if (ATOLL_LIKELY(limit_ - at >= size)) {
-      cursor_ = at + size;
-    } else {
-      at = size <= kLineSize ? TakeFromHole(size) : TakeFromOverflow(size);
-      if (at == 0) return 0;
-    }
+    const uintptr_t at = AllocateRaw(size);
+    if (ATOLL_UNLIKELY(at == 0)) return 0;
     std::memset(reinterpret_cast<void*>(at), 0, size);
     MarkBornOld(shared_.space_, at, size);
+    return at;
+  }
+  /// The same for several objects side by side, kLargeObjectThreshold bytes at most: not zeroed,
+  /// and no object of the space until each has been marked (MarkObjects). All before the next poll.
+  uintptr_t AllocateRaw(size_t size) {
+    const uintptr_t at = cursor_;
+    if (ATOLL_UNLIKELY(limit_ - at < size)) {
+      return size <= kLineSize ? TakeFromHole(size) : TakeFromOverflow(size);
+    }
+    cursor_ = at + size;
     return at;
   }
 

@@ -137,7 +137,10 @@ Result<const Type*> TypeTable::Register(const TypeInfo& info) {
   if (info.element_size != 0) {
     if (Status status = CheckLength(info); !status.ok()) return status;
   }
-  TypeDetails details{info.name, {}, {}, info.trace, info.moved};
+  if (info.transfer != nullptr && info.flags.deeply_immutable) {
+    return Bad(info, "a deeply immutable type has no transfer hook: what it owns would never move");
+  }
+  TypeDetails details{info.name, {}, {}, info.trace, info.moved, info.transfer};
   const uint32_t body = info.fixed_size - kHeaderSize;
   if (Status status =
           Compile(info, "ref_offsets", info.ref_offsets, kHeaderSize, body, details.bitmap);
@@ -168,11 +171,12 @@ Result<const Type*> TypeTable::Register(const TypeInfo& info) {
   type.flags = info.flags;
   type.has_long_bitmap = details.bitmap.size() > 1 || details.element_bitmap.size() > 1;
   type.has_moved_hook = info.moved != nullptr;
+  type.has_transfer_hook = info.transfer != nullptr;
   const bool is_slow = info.flags.non_moving || info.flags.unsendable;
   type.inline_size = type.has_elements() || is_slow ? 0 : info.fixed_size;
   type.inline_length_end = type.has_elements() && !is_slow ? kInlineLengthEnd : 0;
   const bool is_plain = type.inline_size != 0 && type.layout <= Layout::kFixed &&
-                        !type.has_long_bitmap && !type.has_moved_hook &&
+                        !type.has_long_bitmap && !type.has_moved_hook && !type.has_transfer_hook &&
                         type.fixed_size <= kLongestPlain;
   type.plain_size = is_plain ? info.fixed_size : 0;
   details_.push_back(std::move(details));

@@ -19,6 +19,7 @@ struct TypeDetails {
   std::vector<uint64_t> element_bitmap;  ///< the same of elements
   void (*trace)(ObjectPtr object, SlotVisitor& visitor);
   void (*moved)(ObjectPtr object, uintptr_t from);
+  void (*transfer)(ObjectPtr from, ObjectPtr to);
 };
 
 /// The types of one heap. Registering locks; reading does not: a type is complete before its id

@@ -34,38 +34,49 @@ void RegionSink::CloseBlock() {
 
 uintptr_t RegionSink::AllocateSlow(size_t size) {
   const AddressSpace& space = *region_.heap.space;
-  const bool is_large = size >= kLargeFrom;
-  if (!is_large && block_end_ - cursor_ >= size) {  // a large object came between
+  if (block_end_ - cursor_ >= size) {  // a large object came between
     limit_ = block_end_;
     destination_ = block_destination_;
     return Allocate(size);
   }
   if (!bases_.TryReserveOne()) return 0;
-  if (!is_large) CloseBlock();
+  CloseBlock();
   BlockIndex block = kNoBlock;
   {
     platform::MutexLock lock(region_.allocation_mutex);
-    if (is_large) {
-      const size_t run = (size + kBlockSize - 1) / kBlockSize;
-      block = region_.TakeLargeRun(run, BlockPool::Allowance::kLimit);
-    } else {
-      block = region_.TakeYoungBlock(BlockPool::Allowance::kLimit);
-    }
+    block = region_.TakeYoungBlock(BlockPool::Allowance::kLimit);
     if (block == kNoBlock) return 0;
-    (is_large ? region_.filling_large : region_.filling_young).Push(space, block);
+    region_.filling_young.Push(space, block);
   }
   const uintptr_t at = space.AddressOf(block);
-  destination_ = static_cast<uint32_t>(bases_.size() << kGranuleBits);
-  bases_.Push(at);
-  if (is_large) {
-    limit_ = cursor_;  // the next small object sets the destination again
-    return at;
-  }
+  destination_ = block_destination_ = NewBase(at);
   block_ = block;
-  block_destination_ = destination_;
   cursor_ = at + size;
   limit_ = block_end_ = at + kBlockSize;
   return at;
+}
+
+uintptr_t RegionSink::AllocateLarge(size_t size) {
+  const AddressSpace& space = *region_.heap.space;
+  if (!bases_.TryReserveOne()) return 0;
+  BlockIndex block = kNoBlock;
+  {
+    platform::MutexLock lock(region_.allocation_mutex);
+    const size_t run = (size + kBlockSize - 1) / kBlockSize;
+    block = region_.TakeLargeRun(run, BlockPool::Allowance::kLimit);
+    if (block == kNoBlock) return 0;
+    region_.filling_large.Push(space, block);
+  }
+  const uintptr_t at = space.AddressOf(block);
+  destination_ = NewBase(at);
+  limit_ = cursor_;  // the next small object sets the destination again
+  return at;
+}
+
+uint32_t RegionSink::NewBase(uintptr_t address) {
+  const auto destination = static_cast<uint32_t>(bases_.size() << kGranuleBits);
+  bases_.Push(address);
+  return destination;
 }
 
 void RegionSink::Commit() {

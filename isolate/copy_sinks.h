@@ -1,6 +1,7 @@
 // Where the copies of objects go. GraphCopy is written over a sink:
 //
 //   uintptr_t Allocate(size)          where one object is to be written; 0: see failure()
+//   uintptr_t AllocateLarge(size)     likewise, for sizes from kLargeFrom on
 //   uint32_t DestinationOf(at)        the same in short, for the object allocated last
 //   uintptr_t AddressAt(at)           what references to it say
 //   uintptr_t AddressOf(destination)  likewise
@@ -8,6 +9,7 @@
 //   void NoteShared(slot)             a word of a copy refers to a shared object
 //   void NoteMoved()                  an object was copied whose type has a `moved` hook
 //   kLargeFrom                        objects of at least this size get header::kLarge
+//   kTakesTransfers                   copies may own what their originals owned
 //
 // What is copied stays out of everybody's sight until the sink is told that all went well.
 #ifndef ATOLL_ISOLATE_COPY_SINKS_H_
@@ -34,6 +36,8 @@ enum class CopyFailure : uint8_t {
   kNonMoving,    ///< an object of a non-moving type
   kWeak,         ///< a weak reference or an ephemeron, and the copy is to be shared
   kFinalizer,    ///< an object with a finalizer
+  kIdentity,     ///< an object of a type that is not identity_free, where only such are copied
+  kTransfer,     ///< an object with a `transfer` hook, and the copy is to be shared
   kForeignSlot,  ///< a trace callback visited a slot outside its object
 };
 
@@ -41,13 +45,13 @@ enum class CopyFailure : uint8_t {
 class ImageSink {
  public:
   static constexpr size_t kLargeFrom = SIZE_MAX;
+  static constexpr bool kTakesTransfers = false;  // nothing would free it
 
-  /// Empty again, for at most `max_bytes` (up to kLargeObjectThreshold) and `max_objects`.
-  void Begin(size_t max_bytes, size_t max_objects) {
+  /// Empty again, for at most `max_bytes` (up to kLargeObjectThreshold).
+  void Begin(size_t max_bytes) {
     for (size_t i = 0; i < bitmap_bytes(); ++i) relocations_[i] = shared_refs_[i] = 0;
     used_ = 0;
     max_bytes_ = max_bytes;
-    objects_left_ = max_objects;
     any_shared_ = has_moved_hooks_ = false;
   }
 
@@ -62,11 +66,11 @@ class ImageSink {
 
   ATOLL_ALWAYS_INLINE uintptr_t Allocate(size_t size) {
     const uintptr_t at = start() + used_;
-    if (ATOLL_UNLIKELY(max_bytes_ - used_ < size || objects_left_ == 0)) return 0;
-    --objects_left_;
+    if (ATOLL_UNLIKELY(max_bytes_ - used_ < size)) return 0;
     used_ += size;
     return at;
   }
+  static uintptr_t AllocateLarge(size_t) { return 0; }
   uint32_t DestinationOf(uintptr_t at) const {
     return static_cast<uint32_t>(AddressAt(at) / kGranule);
   }
@@ -110,7 +114,6 @@ class ImageSink {
 
   size_t used_ = 0;
   size_t max_bytes_ = 0;
-  size_t objects_left_ = 0;
   bool any_shared_ = false;
   bool has_moved_hooks_ = false;
   uint8_t relocations_[kWords / 8] = {};
@@ -123,6 +126,7 @@ class ImageSink {
 class RegionSink {
  public:
   static constexpr size_t kLargeFrom = kLargeObjectThreshold + 1;
+  static constexpr bool kTakesTransfers = true;
 
   explicit RegionSink(RegionState& region) : region_(region), bases_(region.heap.allocator) {}
 
@@ -132,6 +136,7 @@ class RegionSink {
     cursor_ = at + size;
     return at;
   }
+  ATOLL_COLD uintptr_t AllocateLarge(size_t size);
   uint32_t DestinationOf(uintptr_t at) const {
     return destination_ | static_cast<uint32_t>((at & (kBlockSize - 1)) / kGranule);
   }
@@ -178,6 +183,8 @@ class RegionSink {
 
   ATOLL_COLD uintptr_t AllocateSlow(size_t size);
   void CloseBlock();
+  /// The destination of what starts at `address`; there is room for it.
+  uint32_t NewBase(uintptr_t address);
 
   RegionState& region_;
   uintptr_t cursor_ = 0;

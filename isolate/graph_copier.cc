@@ -1,5 +1,7 @@
 #include "isolate/graph_copier.h"
 
+#include "heap/object_model.h"
+#include "heap/share_copies.h"
 #include "isolate/copy_path.h"
 #include "isolate/copy_sinks.h"
 #include "isolate/graph_copy-inl.h"
@@ -7,14 +9,24 @@
 namespace Atoll {
 namespace {
 
-// An object with a finalizer among those copied, or 0.
-uintptr_t FindFinalized(RegionState& region, const CopiedObjects& copied) {
+// An object with a finalizer that does not move among those copied, or 0. Counts the external bytes
+// of those that do.
+uintptr_t FindFinalized(RegionState& region, const CopiedObjects& copied, size_t* transfer_bytes) {
+  *transfer_bytes = 0;
   if (!region.had_finalizers.load(std::memory_order_relaxed)) return 0;  // see RegionState
   platform::MutexLock lock(region.allocation_mutex);
   uintptr_t found = 0;
   region.ForEachFinalizerList([&](const std::vector<Finalizer>& list) {
     for (const Finalizer& finalizer : list) {
-      if (found == 0 && copied.Contains(finalizer.object)) found = finalizer.object;
+      if (!copied.Contains(finalizer.object)) continue;
+      // Relaxed: types are immutable.
+      const Type& type =
+          region.heap.types.OfHeader(HeaderOf(finalizer.object).load(std::memory_order_relaxed));
+      if (type.has_transfer_hook && finalizer.kind == FinalizerKind::kNative) {
+        *transfer_bytes += finalizer.external_bytes;
+      } else if (found == 0) {
+        found = finalizer.object;
+      }
     }
   });
   return found;
@@ -33,6 +45,12 @@ const char* ReasonFor(CopyFailure failure) {
     case CopyFailure::kFinalizer:
       return "it has a finalizer, which would run once more for the copy; send what another "
              "isolate can make one from";
+    case CopyFailure::kIdentity:
+      return "it has an identity, which a copy would not have, and it cannot become shared where "
+             "it is any more";
+    case CopyFailure::kTransfer:
+      return "what it owns belongs to one isolate at a time, and what is shared belongs to all; "
+             "send it, or freeze what it holds";
     default:
       return "its trace callback visits slots outside the object, which a copy would share; "
              "declare its type unsendable";
@@ -89,8 +107,33 @@ struct GraphCopier::Impl {
       failed_object = copy.failed_object();
       return copy.failure();
     }
-    failed_object = FindFinalized(source.region().state(), buffers.copied);
+    failed_object = FindFinalized(source.region().state(), buffers.copied, &transfer_bytes);
     return failed_object != 0 ? CopyFailure::kFinalizer : CopyFailure::kNone;
+  }
+
+  /// Copies what `roots` reach into `image`.
+  CopyFailure CopyIntoImage(Mutator& source, std::span<const Ref> roots, size_t max_bytes,
+                            const CopyOptions& options) {
+    buffers.ClearCommit();
+    image.Begin(std::min(max_bytes, kLargeObjectThreshold));
+    image.SetRoots(roots);
+    return WithEncoding([&]<typename E>() {
+      return Copy<E>(source, image.roots, image.roots_inside.data(), image, options);
+    });
+  }
+  /// Puts the image into the Shared space, if `commit` says that all is well once there is room.
+  CopyFailure ShareImage(FunctionRef<bool()> commit, Ref* root) {
+    const PackedGraph graph = image.graph();
+    platform::MutexLock lock(heap.small_copies_mutex);
+    uintptr_t to = 0;
+    if (graph.data_bytes != 0) {
+      to = heap.small_copies.AllocateRaw(graph.data_bytes);
+      if (to == 0) return CopyFailure::kMemory;
+    }
+    if (!commit()) return CopyFailure::kNone;  // the room is free again after the next collection
+    UnpackAt(to, heap.types, graph, &root->word);
+    MarkObjects(heap, to, to + graph.data_bytes);
+    return CopyFailure::kNone;
   }
 
   ATOLL_COLD Status Explain(Mutator& source, std::span<const Ref> roots, CopyFailure failure,
@@ -126,6 +169,8 @@ struct GraphCopier::Impl {
   CopyBuffers buffers;
   ImageSink image;
   uintptr_t failed_object = 0;
+  size_t transfer_bytes = 0;
+  RegionState* destination = nullptr;  // of the last CopyInto
 };
 
 GraphCopier::GraphCopier(Heap& heap) : impl_(std::make_unique<Impl>(heap.state())) {}
@@ -140,12 +185,7 @@ Result<GraphCopier::Packing> GraphCopier::Pack(Mutator& source, std::span<const 
                   "mutator \"" + source.name() + "\" packs objects while not managed");
   }
   NoCollectScope scope(source);
-  impl.image.Begin(std::min(max_bytes, kLargeObjectThreshold), options.max_objects);
-  impl.image.SetRoots(roots);
-  const CopyFailure failure = impl.WithEncoding([&]<typename E>() {
-    return impl.Copy<E>(source, impl.image.roots, impl.image.roots_inside.data(), impl.image,
-                        options);
-  });
+  const CopyFailure failure = impl.CopyIntoImage(source, roots, max_bytes, options);
   Status status;
   Packing packing = Packing::kTooLarge;
   if (ATOLL_LIKELY(failure == CopyFailure::kNone)) {
@@ -167,6 +207,34 @@ Result<GraphCopier::Packing> GraphCopier::Pack(Mutator& source, std::span<const 
   return packing;
 }
 
+Result<bool> GraphCopier::CopySmallIntoShared(Mutator& source, Ref root, Ref* copied,
+                                              const CopyOptions& options) {
+  Impl& impl = *impl_;
+  if (!source.CheckManaged("CopySmallIntoShared")) {
+    return Status(StatusCode::kFailedPrecondition,
+                  "mutator \"" + source.name() + "\" shares objects while not managed");
+  }
+  NoCollectScope scope(source);
+  const std::span<const Ref> roots(&root, 1);
+  CopyOptions shared = options;
+  shared.for_shared = true;
+  CopyFailure failure = CopyFailure::kNone;
+  for (bool is_committed = false; !is_committed && failure == CopyFailure::kNone;) {
+    impl.buffers.Clear();
+    failure = impl.CopyIntoImage(source, roots, kLargeObjectThreshold, shared);
+    if (failure != CopyFailure::kNone) break;
+    failure = impl.ShareImage([&] { return is_committed = Commit(source); }, copied);
+    shared.publishes = false;  // what another mutator has got hold of is copied
+  }
+  Status status;
+  if (failure != CopyFailure::kNone && failure != CopyFailure::kTooLarge) {
+    status = impl.Explain(source, roots, failure, nullptr);
+  }
+  impl.buffers.Clear();
+  if (!status.ok()) return status;
+  return failure == CopyFailure::kNone;
+}
+
 Status GraphCopier::CopyInto(Mutator& source, Ref root, Mutator& destination, Ref* copied,
                              const CopyOptions& options) {
   Impl& impl = *impl_;
@@ -184,6 +252,8 @@ Status GraphCopier::CopyInto(Mutator& source, Ref root, Mutator& destination, Re
   }
   NoCollectScope source_scope(source);
   NoCollectScope destination_scope(destination);
+  impl.buffers.ClearCommit();
+  impl.destination = &to;
   RegionSink sink(to);
   Word word = root.word;
   const CopyFailure failure = impl.WithEncoding([&]<typename E>() {
@@ -191,10 +261,16 @@ Status GraphCopier::CopyInto(Mutator& source, Ref root, Mutator& destination, Re
   });
   Status status;
   if (ATOLL_LIKELY(failure == CopyFailure::kNone)) {
-    if (options.for_shared) {
+    if (!options.for_shared) {
+      sink.Commit();
+    } else if (Commit(source)) {
       sink.Share([&source] { source.Poll(); });
     } else {
-      sink.Commit();
+      sink.Abandon();
+      impl.buffers.Clear();
+      CopyOptions without = options;
+      without.publishes = false;
+      return CopyInto(source, root, destination, copied, without);
     }
     *copied = Ref{word};
   } else {
@@ -204,5 +280,21 @@ Status GraphCopier::CopyInto(Mutator& source, Ref root, Mutator& destination, Re
   impl.buffers.Clear();
   return status;
 }
+
+bool GraphCopier::Commit(Mutator& source) {
+  CopyBuffers& buffers = impl_->buffers;
+  if (!FlipAllToShared(source, buffers.flips)) return false;
+  if (!buffers.transfers.empty()) {
+    TransferToCopies(source, *impl_->destination, buffers.transfers);
+  }
+  return true;
+}
+
+void GraphCopier::TakeBackTransfers(Mutator& source) {
+  CopyBuffers& buffers = impl_->buffers;
+  if (!buffers.transfers.empty()) TransferBack(source, *impl_->destination, buffers.transfers);
+}
+
+size_t GraphCopier::transfer_bytes() const { return impl_->transfer_bytes; }
 
 }  // namespace Atoll

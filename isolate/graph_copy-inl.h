@@ -17,12 +17,15 @@
 #include <algorithm>
 #include <cstring>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "gc/mark_stack.h"
 #include "gc/strong_slots.h"
+#include "heap/flip_to_shared.h"
 #include "heap/heap_state.h"
 #include "heap/segmented_vector.h"
+#include "heap/transfer.h"
 #include "isolate/copied_objects.h"
 #include "isolate/copy_sinks.h"
 #include "isolate/graph_copier.h"
@@ -48,6 +51,11 @@ struct CopyBuffers {
     // Clearing a table that is empty costs as much as copying an object.
     if (!ephemerons_by_key.empty()) ephemerons_by_key.clear();
   }
+  /// Forgets what a copy has left to its commit.
+  void ClearCommit() {
+    if (!flips.empty()) flips.clear();
+    transfers.clear();
+  }
 
   CopiedObjects copied;
   MarkStack stack;
@@ -56,6 +64,10 @@ struct CopyBuffers {
   // By key (of the source), once there have been two rounds over `ephemerons`.
   std::unordered_multimap<uintptr_t, uintptr_t> ephemerons_by_key;
   std::vector<uintptr_t> ready_ephemerons;
+  std::vector<bool> custom_visited;  // by word of the object whose `trace` is being called
+  // Objects that are not copied, but become shared when the copy is committed.
+  std::unordered_set<uintptr_t> flips;
+  std::vector<Transfer> transfers;
 };
 
 template <typename E, typename Sink>
@@ -101,9 +113,8 @@ class GraphCopy final : private SlotVisitor {
   uintptr_t failed_object() const { return failed_object_; }
 
  private:
-  static constexpr size_t kPiece = 128;          // elements of an array looked at in one go
-  static constexpr int64_t kBudget = 64 * 1024;  // between two polls
-  static constexpr int64_t kCostOfObject = 32;   // in bytes copied
+  static constexpr size_t kPiece = 128;         // elements of an array looked at in one go
+  static constexpr int64_t kCostOfObject = 32;  // in bytes copied
   static constexpr size_t kLongLeaf = 128;
   static constexpr int kRoundsBeforeIndex = 2;
   static constexpr MarkEntry kKindMask = 7;
@@ -126,8 +137,8 @@ class GraphCopy final : private SlotVisitor {
 
   // ---- Reaching objects
 
-  // Finds or makes the copy of a source object: kCopied and what references to it say, or kShared,
-  // or kRefused. Push: bool(MarkEntry); base and size: the members, see Drain.
+  // Finds or makes the copy of a source object: kCopied and what references to it say, or kShared
+  // (or about to be), or kRefused. Push: bool(MarkEntry); base and size: the members, see Drain.
   template <typename Push>
   ATOLL_ALWAYS_INLINE CopiedObjects::Answer Reach(uintptr_t object, uintptr_t* address,
                                                   uintptr_t base, size_t size, Push push) {
@@ -135,8 +146,7 @@ class GraphCopy final : private SlotVisitor {
     CopiedObjects::Place place;
     const Answer answer = copied_.Find(object, &place);
     if (ATOLL_LIKELY(answer == Answer::kNew)) {
-      return CopyObject(object, place, address, base, size, push) ? Answer::kCopied
-                                                                  : Answer::kRefused;
+      return CopyObject(object, place, address, base, size, push);
     }
     if (answer == Answer::kCopied) {
       *address = sink_.AddressOf(place.destination);
@@ -149,7 +159,7 @@ class GraphCopy final : private SlotVisitor {
     return [this](MarkEntry entry) { return stack_.TryPush(entry); };
   }
 
-  // The slot's turn has come. Looks again: a `trace` callback may have visited it twice.
+  // The slot's turn has come.
   template <typename Push>
   ATOLL_ALWAYS_INLINE void Visit(uintptr_t slot, uintptr_t base, size_t size, Push push) {
     const Word word = At(slot);
@@ -170,8 +180,11 @@ class GraphCopy final : private SlotVisitor {
   }
 
   template <typename Push>
-  ATOLL_ALWAYS_INLINE bool CopyObject(uintptr_t object, const CopiedObjects::Place& place,
-                                      uintptr_t* address, uintptr_t base, size_t size, Push push) {
+  ATOLL_ALWAYS_INLINE CopiedObjects::Answer CopyObject(uintptr_t object,
+                                                       const CopiedObjects::Place& place,
+                                                       uintptr_t* address, uintptr_t base,
+                                                       size_t size, Push push) {
+    using Answer = CopiedObjects::Answer;
     // Relaxed: the type was published with the object; flags and hash may change beside it.
     const Word header_word = HeaderOf(object).load(std::memory_order_relaxed);
     const Type& type = TypeOfHeader(header_word);
@@ -179,7 +192,7 @@ class GraphCopy final : private SlotVisitor {
     bool pushed = true;
     if (ATOLL_LIKELY(type.plain_size != 0)) {
       at = Allocate(object, type.plain_size, place);
-      if (ATOLL_UNLIKELY(at == 0)) return false;
+      if (ATOLL_UNLIKELY(at == 0)) return Answer::kRefused;
       At(at) = header_word & ~Word{0xFF};
       // Copied and looked at in one go: whether there is a reference is known the sooner.
       uint64_t bit = uint64_t{1} << (type.plain_size / sizeof(Word) - 1);
@@ -192,8 +205,12 @@ class GraphCopy final : private SlotVisitor {
         }
       }
     } else {
+      if (type.flags.deeply_immutable && options_.publishes && WillFlip(object, type)) {
+        if (ATOLL_UNLIKELY(watching_keys_)) WakeEphemerons(object);
+        return Answer::kShared;
+      }
       at = CopyOther(object, header_word, type, place);
-      if (at == 0) return false;
+      if (at == 0) return Answer::kRefused;
       if (type.layout == Layout::kCustom) {
         pushed = push(object) && push(at | kCustom);
       } else if (!type.is_leaf()) {
@@ -202,21 +219,40 @@ class GraphCopy final : private SlotVisitor {
     }
     if (ATOLL_UNLIKELY(!pushed)) {
       Fail(CopyFailure::kMemory, object);
-      return false;
+      return Answer::kRefused;
     }
     *address = sink_.AddressAt(at);
     if (ATOLL_UNLIKELY(watching_keys_)) WakeEphemerons(object);
+    return Answer::kCopied;
+  }
+  // Whether the object stays where it is, and becomes shared by the commit. Asked about each object
+  // until it is listed; one that was copied is found before this.
+  ATOLL_COLD bool WillFlip(uintptr_t object, const Type& type) {
+    if (ObjectSize(type, object) <= kLargeObjectThreshold) return false;
+    if (buffers_.flips.count(object) != 0) return true;
+    if (!MayCopy(object, type) ||
+        !CanFlipToShared(source_, ObjectPtr(object), [this] { Poll(); })) {
+      return false;
+    }
+    buffers_.flips.insert(object);
     return true;
   }
   // What Type::plain_size leaves out. 0: failed.
   uintptr_t CopyOther(uintptr_t object, Word header_word, const Type& type,
                       const CopiedObjects::Place& place) {
     if (!MayCopy(object, type)) return 0;
+    if (options_.only_identity_free && !type.flags.identity_free) {
+      Fail(CopyFailure::kIdentity, object);
+      return 0;
+    }
     const size_t length = type.has_elements() ? LengthOf(type, object) : 0;
     const size_t size = type.has_elements() ? SizeForLength(type, length) : type.fixed_size;
-    const uintptr_t at = Allocate(object, size, place);
+    const bool is_large = size >= Sink::kLargeFrom;
+    const uintptr_t at = is_large ? Insert(object, sink_.AllocateLarge(size), size, place)
+                                  : Allocate(object, size, place);
     if (at == 0) return 0;
-    At(at) = (header_word & ~Word{0xFF}) | (size >= Sink::kLargeFrom ? header::kLarge : 0);
+    if (type.has_transfer_hook) buffers_.transfers.push_back({object, at});
+    At(at) = (header_word & ~Word{0xFF}) | (is_large ? header::kLarge : 0);
     if (size <= kLongLeaf) {
       CopyWords(object, at, kHeaderSize, size);
     } else if (!CopyLong(object, at, size, type)) {
@@ -230,10 +266,14 @@ class GraphCopy final : private SlotVisitor {
     }
     return at;
   }
-  // Where the copy of `object` is to be written, or 0.
+  // Where the copy of `object` is to be written, or 0. Not for objects from Sink::kLargeFrom on.
   ATOLL_ALWAYS_INLINE uintptr_t Allocate(uintptr_t object, size_t size,
                                          const CopiedObjects::Place& place) {
-    const uintptr_t at = sink_.Allocate(size);
+    return Insert(object, sink_.Allocate(size), size, place);
+  }
+  // Notes that the copy of `object` is at `at`; 0 if it is not, or cannot be noted.
+  ATOLL_ALWAYS_INLINE uintptr_t Insert(uintptr_t object, uintptr_t at, size_t size,
+                                       const CopiedObjects::Place& place) {
     if (ATOLL_UNLIKELY(at == 0)) {
       Fail(sink_.failure(), object);
       return 0;
@@ -254,6 +294,10 @@ class GraphCopy final : private SlotVisitor {
       Fail(CopyFailure::kUnsendable, object);
     } else if (is_weak && options_.for_shared) {
       Fail(CopyFailure::kWeak, object);
+    } else if (type.has_transfer_hook && options_.for_shared) {
+      Fail(CopyFailure::kTransfer, object);
+    } else if (type.has_transfer_hook && !Sink::kTakesTransfers) {
+      Fail(CopyFailure::kTooLarge, object);
     }
     return ok();
   }
@@ -268,7 +312,7 @@ class GraphCopy final : private SlotVisitor {
   }
   ATOLL_COLD bool CopyLong(uintptr_t from, uintptr_t to, size_t size, const Type& type) {
     for (size_t at = kHeaderSize; at < size;) {
-      const size_t end = std::min(size, at + static_cast<size_t>(kBudget));
+      const size_t end = std::min(size, at + options_.poll_bytes);
       if (type.is_leaf()) {
         std::memcpy(reinterpret_cast<void*>(to + at), reinterpret_cast<const void*>(from + at),
                     end - at);
@@ -284,7 +328,7 @@ class GraphCopy final : private SlotVisitor {
   // Answers handshakes and stops; nothing of the source moves. False: cancelled.
   bool Poll() {
     source_.Poll();
-    budget_ = kBudget;
+    budget_ = static_cast<int64_t>(options_.poll_bytes);
     if (options_.is_cancelled()) Fail(CopyFailure::kCancelled);
     return ok();
   }
@@ -382,6 +426,7 @@ class GraphCopy final : private SlotVisitor {
     custom_copy_ = at;
     custom_object_ = object;
     custom_size_ = ObjectSize(type, at);
+    buffers_.custom_visited.assign(custom_size_ / sizeof(Word), false);
     // On the source's object: the copy may not be what the callback expects before it is complete.
     type.details->trace(ObjectPtr(object), *this);
   }
@@ -390,9 +435,13 @@ class GraphCopy final : private SlotVisitor {
     if (offset < kHeaderSize || offset > custom_size_ - sizeof(Word) ||
         offset % sizeof(Word) != 0) {
       Fail(CopyFailure::kForeignSlot, custom_object_);
-    } else {
-      VisitLater(custom_copy_ + offset);
+      return;
     }
+    // A callback may visit a slot twice; by the second turn it would refer to a copy.
+    std::vector<bool>::reference visited = buffers_.custom_visited[offset / sizeof(Word)];
+    if (visited) return;
+    visited = true;
+    VisitLater(custom_copy_ + offset);
   }
 
   // ---- Weak things
@@ -405,7 +454,8 @@ class GraphCopy final : private SlotVisitor {
   bool IsReached(Word word) const {
     if (!encoding_.RefersInto(word, base_, size_)) return true;
     const uintptr_t object = encoding_.Decode(word);
-    return (source_.TagOf(object) & tag::kShared) != 0 || copied_.Contains(object);
+    return (source_.TagOf(object) & tag::kShared) != 0 || copied_.Contains(object) ||
+           buffers_.flips.count(object) != 0;
   }
   void FollowEphemeron(uintptr_t at) {
     Visit(KeySlot(at));
@@ -483,7 +533,7 @@ class GraphCopy final : private SlotVisitor {
   const uintptr_t base_;
   const size_t size_;
   const Type* const types_;
-  int64_t budget_ = kBudget;
+  int64_t budget_ = static_cast<int64_t>(options_.poll_bytes);  // until the next poll
   bool watching_keys_ = false;
   CopyFailure failure_ = CopyFailure::kNone;
   uintptr_t failed_object_ = 0;

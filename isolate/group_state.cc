@@ -23,6 +23,7 @@ GroupState::GroupState(const GroupOptions& group_options, std::unique_ptr<Heap> 
     : options(group_options),
       client(group_options.client == nullptr ? &DefaultClient() : group_options.client),
       heap(std::move(group_heap)),
+      program(*this),
       residences(*heap),
       scheduler(*this),
       monitor(*this) {
@@ -130,6 +131,7 @@ void GroupState::VisitRoots(RootVisitor& visitor) {
   isolates.ForEach([&](IsolateRecord& record) {
     if (!record.inbox.is_closed()) record.state().VisitSharedRefs(visitor);
   });
+  program.VisitRoots(visitor);
 }
 
 }  // namespace Atoll

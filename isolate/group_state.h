@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "atoll/isolate.h"
+#include "atoll/program.h"
 #include "isolate/monitor.h"
 #include "isolate/residence.h"
 #include "isolate/scheduler.h"
@@ -42,6 +43,7 @@ struct GroupState final : GroupRoots {
   GroupClient* const client;
   IsolateGroup* group = nullptr;
   std::unique_ptr<Heap> heap;
+  Program program;
   StableTable<IsolateRecord> isolates;
   ResidencePool residences;
   Scheduler scheduler;

@@ -120,26 +120,25 @@ void Image::Reset() {
   stored_ = nullptr;
 }
 
+void UnpackAt(uintptr_t to, const TypeTable& types, const PackedGraph& graph, Word* roots) {
+  auto* words = reinterpret_cast<Word*>(to);
+  if (graph.data_bytes != 0) std::memcpy(words, graph.data, graph.data_bytes);
+  ForEachBit(graph.relocations, graph.bitmap_bytes(), [&](size_t i) { words[i] += to; });
+  if (ATOLL_UNLIKELY(graph.has_moved_hooks)) {
+    CallMovedHooks(types, to, graph.data_bytes, graph.origin);
+  }
+  for (size_t i = 0; i < graph.root_count; ++i) {
+    roots[i] = graph.roots[i] + (graph.RootIsInside(i) ? to : 0);
+  }
+}
+
 Status Unpack(Mutator& target, const PackedGraph& graph, Word* roots) {
   uintptr_t to = 0;
   if (graph.data_bytes != 0) {
     to = target.AllocateRaw(graph.data_bytes);
     if (ATOLL_UNLIKELY(to == 0)) return target.last_error();
-    auto* words = reinterpret_cast<Word*>(to);
-    const size_t count = graph.data_bytes / sizeof(Word);
-    if (count <= SmallImage::kWords) {  // a call of memcpy costs more
-      for (size_t i = 0; i < count; ++i) words[i] = graph.data[i];
-    } else {
-      std::memcpy(words, graph.data, graph.data_bytes);
-    }
-    ForEachBit(graph.relocations, graph.bitmap_bytes(), [&](size_t i) { words[i] += to; });
-    if (ATOLL_UNLIKELY(graph.has_moved_hooks)) {
-      CallMovedHooks(target.region().state().heap.types, to, graph.data_bytes, graph.origin);
-    }
   }
-  for (size_t i = 0; i < graph.root_count; ++i) {
-    roots[i] = graph.roots[i] + (graph.RootIsInside(i) ? to : 0);
-  }
+  UnpackAt(to, target.region().state().heap.types, graph, roots);
   return Status::Ok();
 }
 

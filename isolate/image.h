@@ -13,12 +13,14 @@
 #ifndef ATOLL_ISOLATE_IMAGE_H_
 #define ATOLL_ISOLATE_IMAGE_H_
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 
 #include "atoll/heap.h"
 #include "heap/group_allocator.h"
+#include "heap/type_table.h"
 
 namespace Atoll {
 
@@ -80,6 +82,22 @@ struct SmallImage {
 /// state of `source`. Cost: a few ns.
 bool TryPackOne(const Mutator& source, Ref root, SmallImage* small);
 
+/// Unpacks it: see Unpack, which says what is legal and what is not. 0: no memory.
+inline bool UnpackSmall(Mutator& target, const SmallImage& small, Word* root) {
+  uintptr_t to = 0;
+  if (small.data_words != 0) {
+    to = target.AllocateRaw(small.data_words * sizeof(Word));
+    if (ATOLL_UNLIKELY(to == 0)) return false;
+    auto* words = reinterpret_cast<Word*>(to);
+    for (size_t i = 0; i < small.data_words; ++i) words[i] = small.data[i];
+    for (unsigned bits = small.relocations; bits != 0; bits &= bits - 1) {
+      words[std::countr_zero(bits)] += to;
+    }
+  }
+  *root = small.root + (small.root_inside != 0 ? to : 0);
+  return true;
+}
+
 /// Owns a packed graph in one allocation of a heap's off-heap memory. One word; move-only. Must not
 /// outlive the heap.
 class Image {
@@ -117,6 +135,9 @@ class Image {
 /// kResourceExhausted, nothing unpacked. Cost: a bump of the allocation buffer, a copy of the data,
 /// and an addition per relocation.
 Status Unpack(Mutator& target, const PackedGraph& graph, Word* roots);
+
+/// The same into `data_bytes` of memory at `to`, which the caller has taken.
+void UnpackAt(uintptr_t to, const TypeTable& types, const PackedGraph& graph, Word* roots);
 
 }  // namespace Atoll
 

@@ -1,7 +1,11 @@
+#include <bit>
+#include <cstring>
+
 #include "atoll/gc.h"
 #include "heap/heap_state.h"
 #include "isolate/control.h"
 #include "isolate/group_state.h"
+#include "isolate/own_fields.h"
 
 namespace Atoll {
 
@@ -50,34 +54,52 @@ IsolateId Isolate::id() const {
 
 IsolateGroup& Isolate::group() const { return *group_->group; }
 
-bool Isolate::IsKilled() const {
-  const IsolateRecord& record = StateOf(*this).record;
-  // Relaxed, both: see IsolateRecord.
-  return record.kill.load(std::memory_order_relaxed) ==
-         record.generation.load(std::memory_order_relaxed);
-}
+bool Isolate::IsKilled() const { return StateOf(*this).IsKilled(); }
 
 void Isolate::Exit() { StateOf(*this).EndBecause(ExitReason::kReturned); }
 void Isolate::Fail(Status error) { StateOf(*this).FailWith(std::move(error)); }
 
-Status Isolate::SetField(size_t index, Ref value) {
-  if (ATOLL_UNLIKELY(index >= field_count_)) {
-    GroupAllocator& allocator = group_->heap->state().allocator;
-    const size_t count = index + 1;
-    auto* fields = index >= UINT32_MAX
-                       ? nullptr
-                       : static_cast<Word*>(allocator.AllocateZeroed(count * sizeof(Word)));
-    if (fields == nullptr) {
-      return {StatusCode::kResourceExhausted, std::string("no memory for field ") +
-                                                  std::to_string(index) + " of isolate \"" + name_ +
-                                                  "\""};
-    }
-    for (uint32_t i = 0; i < field_count_; ++i) fields[i] = fields_[i];
-    if (fields_ != nullptr) allocator.Free(fields_, field_count_ * sizeof(Word));
-    fields_ = fields;
-    field_count_ = static_cast<uint32_t>(count);
+Ref Isolate::FieldSlow(size_t index) const {
+  if (index >= kFirstFields && fields_ != nullptr && fields_->further != nullptr) {
+    const OwnFields::Chunk* chunk = fields_->further->Find(index);
+    const size_t at = index % OwnFields::kFieldsPerChunk;
+    if (chunk != nullptr && (chunk->written >> at & 1) != 0) return Ref{chunk->values[at]};
   }
-  fields_[index] = value.word;
+  return group_->program.InitialField(index);
+}
+
+Status Isolate::SetFieldSlow(size_t index, Ref value) {
+  GroupAllocator& allocator = group_->heap->state().allocator;
+  const auto refuse = [&] {
+    return Status(StatusCode::kResourceExhausted,
+                  "no memory for field " + std::to_string(index) + " of isolate \"" + name_ + "\"");
+  };
+  if (index >= UINT32_MAX) return refuse();
+  const bool is_first = index < kFirstFields;
+  if (fields_ == nullptr || (is_first && index >= field_capacity_)) {
+    const size_t capacity = is_first ? std::bit_ceil(index + 1) : 0;
+    auto* fields = static_cast<FirstFields*>(allocator.AllocateZeroed(FirstFieldsBytes(capacity)));
+    if (fields == nullptr) return refuse();
+    if (fields_ != nullptr) {
+      const size_t bytes = FirstFieldsBytes(field_capacity_);
+      std::memcpy(fields, fields_, bytes);
+      allocator.Free(fields_, bytes);
+    }
+    fields_ = fields;
+    field_capacity_ = static_cast<uint32_t>(capacity);
+  }
+  if (is_first) {
+    fields_->values[index] = value.word;
+    fields_->written |= uint64_t{1} << index;
+    return Status::Ok();
+  }
+  OwnFields*& further = fields_->further;
+  if (further == nullptr) further = OwnFields::New(allocator);
+  OwnFields::Chunk* chunk = further == nullptr ? nullptr : further->FindOrMake(index, allocator);
+  if (chunk == nullptr) return refuse();
+  const size_t at = index % OwnFields::kFieldsPerChunk;
+  chunk->values[at] = value.word;
+  chunk->written |= uint64_t{1} << at;
   return Status::Ok();
 }
 
@@ -143,6 +165,7 @@ void IsolateGroup::Shutdown() {
 const char* IsolateGroup::name() const { return state_->options.name; }
 Heap& IsolateGroup::heap() const { return *state_->heap; }
 GroupClient& IsolateGroup::client() const { return *state_->client; }
+Program& IsolateGroup::program() const { return state_->program; }
 size_t IsolateGroup::isolate_count() const {
   return static_cast<size_t>(state_->isolate_count.load());
 }

@@ -8,6 +8,7 @@
 #include "heap/region_state.h"
 #include "isolate/control.h"
 #include "isolate/group_state.h"
+#include "isolate/own_fields.h"
 #include "isolate/turn.h"
 
 namespace Atoll {
@@ -75,12 +76,18 @@ IsolateState::IsolateState(GroupState& group, IsolateRecord& isolate_record,
 }
 
 IsolateState::~IsolateState() {
-  if (fields_ != nullptr)
-    group_->heap->state().allocator.Free(fields_, field_count_ * sizeof(Word));
+  if (fields_ == nullptr) return;
+  GroupAllocator& allocator = group_->heap->state().allocator;
+  if (fields_->further != nullptr) OwnFields::Delete(fields_->further, allocator);
+  allocator.Free(fields_, FirstFieldsBytes(field_capacity_));
 }
 
 void IsolateState::VisitRoots(RootVisitor& visitor) {
-  for (uint32_t i = 0; i < field_count_; ++i) visitor.VisitSlot(Slot(&fields_[i]));
+  if (fields_ != nullptr) {
+    const auto visit = [&visitor](Slot slot) { visitor.VisitSlot(slot); };
+    OwnFields::ForEachWritten(fields_->written, fields_->values, visit);
+    if (fields_->further != nullptr) fields_->further->ForEach(visit);
+  }
   group_->client->VisitRoots(*this, visitor);
 }
 
@@ -154,7 +161,15 @@ void IsolateState::EnterTurn() {
   group_->client->OnEnter(*this);
 }
 
+void IsolateState::WithdrawOffer() {
+  if (offer == nullptr || HandsOver()) return;
+  offer->isolate = nullptr;
+  offer = nullptr;
+  residence->carried = Ref{};
+}
+
 void IsolateState::LeaveTurn() {
+  WithdrawOffer();
   group_->client->OnLeave(*this);
   current_ = nullptr;
 }
@@ -236,7 +251,7 @@ void IsolateState::HandleControl() {
 
 void IsolateState::End(WorkerThread& thread) {
   GroupState& group = *group_;
-  if (Is(kInitialized) && hand_over == nullptr) group.client->ShutdownIsolate(*this);
+  if (Is(kInitialized) && !HandsOver()) group.client->ShutdownIsolate(*this);
   if (extension != nullptr) extension->end(*this);
   LeaveTurn();
 
@@ -244,7 +259,7 @@ void IsolateState::End(WorkerThread& thread) {
   const ExitListener listener = on_exit;
   Envelope* const listening = listeners;
   void* const data = data_;
-  HandOver* const taker = hand_over;
+  HandOver* const taker = offer;  // which was committed: LeaveTurn has taken back others
   Residence* const place = residence;
   const uint32_t index = record.index;
   IsolateRecord& left_record = record;

@@ -29,6 +29,8 @@ struct IsolateExtension {
 /// last turn. Takes the residence over.
 struct HandOver {
   void (*fn)(HandOver& hand_over, Residence* residence);
+  /// Whose; null from the end of the turn in which it was offered, if it was not committed.
+  IsolateState* isolate = nullptr;
 };
 
 struct IsolateState final : Isolate {
@@ -47,6 +49,7 @@ struct IsolateState final : Isolate {
   void Set(Flag flag) { flags |= flag; }
   void Unset(Flag flag) { flags &= ~static_cast<uint32_t>(flag); }
   GroupState& group_state() const { return *group_; }
+  bool IsKilled() const;
 
   void VisitRoots(RootVisitor& visitor);
   /// References to shared objects that it holds outside every region. At a stop of the group.
@@ -75,6 +78,10 @@ struct IsolateState final : Isolate {
   /// Ends after the function that runs, unless that has been decided already: what came first says
   /// why.
   void EndBecause(ExitReason why);
+  /// Its offer was committed: it hands over what it owns when it ends.
+  bool HandsOver() const { return reason == ExitReason::kHandedOver; }
+  /// Takes back what is offered, if it has not been committed.
+  void WithdrawOffer();
   void FailWith(Status status);
   /// Calls fn in no isolate, native, in the middle of a turn: for listeners.
   template <typename Fn>
@@ -100,7 +107,7 @@ struct IsolateState final : Isolate {
   ExitListener on_exit;
   Envelope* listeners = nullptr;  ///< further ones, see control.h
   std::unique_ptr<Status> error;
-  HandOver* hand_over = nullptr;
+  HandOver* offer = nullptr;  ///< made in this turn and not taken back, or committed
   IsolateExtension* extension = nullptr;
   uintptr_t extension_data = 0;
   void (*const entry)(Isolate& isolate, void* data);
@@ -136,6 +143,12 @@ struct alignas(64) IsolateRecord {
   IsolateState& state() { return *std::launder(reinterpret_cast<IsolateState*>(storage)); }
 };
 static_assert(sizeof(IsolateRecord) <= 256);
+
+inline bool IsolateState::IsKilled() const {
+  // Relaxed, both: see IsolateRecord.
+  return record.kill.load(std::memory_order_relaxed) ==
+         record.generation.load(std::memory_order_relaxed);
+}
 
 }  // namespace Atoll
 

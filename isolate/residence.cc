@@ -28,8 +28,18 @@ void Residence::SetLimit(size_t limit_bytes) {
 
 void Residence::VisitRoots(RootVisitor& visitor) {
   if (tenant != nullptr) tenant->VisitRoots(visitor);
+  // Not under the mutex: what visits takes locks of the heap. One that is dropped meanwhile is
+  // visited once more, and stays dropped; its memory goes when the collection has ended.
+  const Ref before = Carried();
+  if (before.word == 0) return;
+  const Ref after = visitor.VisitValue(before);
   platform::MutexLock lock(carried_mutex_);
-  if (carried.word != 0) visitor.VisitSlot(Slot(&carried.word));
+  if (carried.word == before.word) carried = after;
+}
+
+Ref Residence::Carried() {
+  platform::MutexLock lock(carried_mutex_);
+  return carried;
 }
 
 void Residence::DropCarried() {

@@ -38,6 +38,7 @@ class Residence final : public RegionClient {
 
  private:
   Residence() = default;
+  Ref Carried();
 
   platform::Mutex carried_mutex_;  // see DropCarried
   std::unique_ptr<Region> region_;

@@ -5,14 +5,14 @@
 #include "heap/heap_state.h"
 #include "heap/mutator_record.h"
 #include "heap/region_state.h"
-#include "isolate/unsendable_walk.h"
+#include "isolate/graph_checks.h"
+#include "isolate/small_graph.h"
 #include "messaging/messaging_state.h"
 
 namespace Atoll {
 namespace {
 
 // What is copied instead: a region's worth of garbage is not dragged along by so little.
-constexpr size_t kTinyObjects = 32;
 constexpr size_t kTinyBytes = 4096;
 
 // Changes whenever the region's mutator allocates or collects.
@@ -31,10 +31,10 @@ struct AllocationMark {
 
 // Packs a message that is better copied than handed over with all that lies about it.
 bool TryPackTiny(IsolateState& isolate, Ref root, Message* message) {
+  if (!IsSmallGraph(isolate.mutator(), root, kTinyBytes)) return false;
   Image image;
   auto packing = isolate.group_state().CopierOfThread().Pack(
-      isolate.mutator(), std::span<const Ref>(&root, 1), kTinyBytes, &message->small, &image,
-      {.max_objects = kTinyObjects});
+      isolate.mutator(), std::span<const Ref>(&root, 1), kTinyBytes, &message->small, &image);
   // An object that cannot be copied may well be handed over.
   if (!packing.ok() || packing.value() == GraphCopier::Packing::kTooLarge) return false;
   if (packing.value() == GraphCopier::Packing::kSmall) {
@@ -49,36 +49,36 @@ bool TryPackTiny(IsolateState& isolate, Ref root, Message* message) {
 }  // namespace
 
 struct ExitOffer final : HandOver {
-  ExitOffer() : HandOver{Pass} {}
+  explicit ExitOffer(GroupState& of_group) : HandOver{Pass}, group(of_group) {}
 
   static ExitTicket Ticket(ExitOffer* offer) { return ExitTicket(offer); }
   // After the isolate's end.
   static void Pass(HandOver& hand_over, Residence* residence);
 
-  IsolateState* isolate = nullptr;
+  GroupState& group;
   Message* message = nullptr;
   AllocationMark mark;
-  bool is_committed = false;
 };
 
 void ExitOffer::Pass(HandOver& hand_over, Residence* residence) {
   auto& offer = static_cast<ExitOffer&>(hand_over);
   Message* message = offer.message;
   MessagingState& messaging = MessagingState::Of(WorkerThread::Current()->group);
-  if (message->kind == &kRegionMessage) {
-    message->residence = residence;
-  } else {
-    WorkerThread::Current()->GiveResidence(residence, /*is_empty=*/false);
+  const bool is_copied = message->kind != &kRegionMessage;
+  if (!is_copied) message->residence = residence;
+  if (PostMessage(messaging, *messaging.ports.At(message->port_index), message,
+                  {messaging.group, nullptr}) != SendStatus::kDelivered) {
+    message->kind->discard(messaging.group, message);
   }
-  PostMessage(messaging, *messaging.ports.At(message->port_index), message,
-              {messaging.group, nullptr});
+  // Behind the message: it takes as long as the region is large.
+  if (is_copied) WorkerThread::Current()->GiveResidence(residence, /*is_empty=*/false);
   delete &offer;
 }
 
 ExitTicket::~ExitTicket() {
   if (offer_ == nullptr) return;
-  offer_->isolate->residence->carried = Ref{};
-  MessagingState& messaging = MessagingState::Of(offer_->isolate->group_state());
+  if (offer_->isolate != nullptr) offer_->isolate->WithdrawOffer();
+  MessagingState& messaging = MessagingState::Of(offer_->group);
   if (offer_->message->kind == &kRegionMessage) {
     messaging.Uncount(*offer_->message);
     messaging.FreeMessage(offer_->message);
@@ -94,6 +94,9 @@ Status ExitTicket::Commit() {
                   std::string("an ExitTicket was not committed: ") + why);
   };
   if (offer_ == nullptr) return refuse("it was committed before, or moved from");
+  if (offer_->isolate == nullptr) {
+    return refuse("the turn that prepared it has ended, or has prepared another since");
+  }
   IsolateState& isolate = *offer_->isolate;
   if (Isolate::Current() != &isolate) return refuse("this thread does not run its isolate");
   if (offer_->mark != AllocationMark::Of(isolate.mutator())) {
@@ -101,7 +104,7 @@ Status ExitTicket::Commit() {
         "the isolate has allocated or collected since PrepareExit, so what was validated is not "
         "what would be sent; prepare again");
   }
-  isolate.hand_over = std::exchange(offer_, nullptr);
+  offer_ = nullptr;  // the isolate's now
   isolate.reason = ExitReason::kHandedOver;
   isolate.Set(IsolateState::kExiting);
   return Status::Ok();
@@ -120,14 +123,14 @@ Result<ExitTicket> PrepareExit(Isolate& isolate, const SendPort& port, Ref root,
                   "this thread does not run the isolate; call it in one of the isolate's turns");
   }
   auto& state = static_cast<IsolateState&>(isolate);
-  const std::string name = std::string("isolate \"") + isolate.name() + "\"";
-  if (state.hand_over != nullptr || state.Is(IsolateState::kExiting)) {
-    return refuse(StatusCode::kFailedPrecondition, name + " is exiting already");
+  const auto name = [&isolate] { return std::string("isolate \"") + isolate.name() + "\""; };
+  if (state.Is(IsolateState::kExiting)) {
+    return refuse(StatusCode::kFailedPrecondition, name() + " is exiting already");
   }
   RegionState& region = isolate.mutator().region().state();
   if (region.mutators.size() != 1) {
     return refuse(StatusCode::kFailedPrecondition,
-                  name + " has " + std::to_string(region.mutators.size()) +
+                  name() + " has " + std::to_string(region.mutators.size()) +
                       " mutators attached, which would go on using what is handed over; detach all "
                       "but the isolate's own");
   }
@@ -140,7 +143,7 @@ Result<ExitTicket> PrepareExit(Isolate& isolate, const SendPort& port, Ref root,
     return why;
   }
   Message* message = messaging.NewMessage();
-  auto* offer = message == nullptr ? nullptr : new (std::nothrow) ExitOffer;
+  auto* offer = message == nullptr ? nullptr : new (std::nothrow) ExitOffer(state.group_state());
   if (offer == nullptr) {
     *status = explanation.NoMemory();
     if (message != nullptr) messaging.FreeMessage(message);
@@ -149,6 +152,8 @@ Result<ExitTicket> PrepareExit(Isolate& isolate, const SendPort& port, Ref root,
   message->port_key = port.key;
   message->port_index = port.index;
   message->is_counted = 0;
+  state.WithdrawOffer();
+  state.offer = offer;
   offer->isolate = &state;
   offer->message = message;
   message->kind = &kRegionMessage;

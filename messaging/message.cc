@@ -1,5 +1,6 @@
 #include "messaging/message.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "messaging/messaging_state.h"
@@ -8,7 +9,8 @@ namespace Atoll {
 namespace {
 
 // The port that the message is for, if it is still open and the isolate's; else null.
-PortEntry* PortOf(IsolateState& isolate, MessagingState& messaging, const Message& message) {
+ATOLL_ALWAYS_INLINE PortEntry* PortOf(IsolateState& isolate, MessagingState& messaging,
+                                      const Message& message) {
   PortEntry* entry = messaging.ports.At(message.port_index);
   // Relaxed, both: the isolate's own, or another's, which is only compared.
   const bool is_own = entry->key.load(std::memory_order_relaxed) == message.port_key &&
@@ -16,17 +18,14 @@ PortEntry* PortOf(IsolateState& isolate, MessagingState& messaging, const Messag
   return ATOLL_LIKELY(is_own) ? entry : nullptr;
 }
 
-void Free(MessagingState& messaging, Message* message) {
+ATOLL_ALWAYS_INLINE void Free(MessagingState& messaging, Message* message) {
   messaging.Uncount(*message);
   messaging.FreeMessage(message);
 }
 
-// Makes the message's objects again. Error: no memory; it is lost, and its isolate ends.
-bool UnpackInto(IsolateState& isolate, const PackedGraph& graph, Ref* root) {
-  const Status status = Unpack(isolate.mutator(), graph, &root->word);
-  if (ATOLL_LIKELY(status.ok())) return true;
-  isolate.FailWith({status.code(), "a message was lost: " + status.message()});
-  return false;
+// There was no memory to make its objects again: its isolate ends.
+ATOLL_COLD void Lose(IsolateState& isolate, const Status& why) {
+  isolate.FailWith({why.code(), "a message was lost: " + why.message()});
 }
 
 void DeliverSmall(IsolateState& isolate, Envelope* envelope) {
@@ -34,7 +33,8 @@ void DeliverSmall(IsolateState& isolate, Envelope* envelope) {
   MessagingState& messaging = MessagingState::Of(isolate.group_state());
   PortEntry* entry = PortOf(isolate, messaging, *message);
   Ref root;
-  const bool ok = entry != nullptr && UnpackInto(isolate, message->small.view(), &root);
+  const bool ok = entry != nullptr && UnpackSmall(isolate.mutator(), message->small, &root.word);
+  if (ATOLL_UNLIKELY(entry != nullptr && !ok)) Lose(isolate, isolate.mutator().last_error());
   isolate.in_hand = nullptr;
   Free(messaging, message);
   if (ATOLL_LIKELY(ok)) entry->handler(isolate, root, entry->data);
@@ -55,10 +55,14 @@ void DeliverImage(IsolateState& isolate, Envelope* envelope) {
   auto* message = static_cast<Message*>(envelope);
   PortEntry* entry = PortOf(isolate, MessagingState::Of(isolate.group_state()), *message);
   Ref root;
-  const bool ok = entry != nullptr && UnpackInto(isolate, message->image.view(), &root);
+  Status unpacked;
+  if (entry != nullptr) {
+    unpacked = Unpack(isolate.mutator(), message->image.view(), &root.word);
+    if (!unpacked.ok()) Lose(isolate, unpacked);
+  }
   isolate.in_hand = nullptr;
   DiscardImage(isolate.group_state(), message);
-  if (ok) entry->handler(isolate, root, entry->data);
+  if (entry != nullptr && unpacked.ok()) entry->handler(isolate, root, entry->data);
 }
 void VisitImage(Envelope* envelope, RootVisitor& visitor) {
   static_cast<Message*>(envelope)->image.view().VisitSharedRefs(visitor);
@@ -78,7 +82,7 @@ void DeliverRegion(IsolateState& isolate, Envelope* envelope) {
   Residence* residence = message->residence;
   const Status status = isolate.mutator().region().Adopt(residence->region());
   if (!status.ok()) {
-    isolate.FailWith({status.code(), "a message was lost: " + status.message()});
+    Lose(isolate, status);
     return DiscardRegion(group, message);
   }
   const Ref root = std::exchange(residence->carried, Ref{});
@@ -117,12 +121,12 @@ SendStatus Explanation::NoMemory() const {
              "no memory for it; drop objects, or raise the heap's limit");
 }
 
-SendStatus CountMessage(PortEntry& entry, Message& message, const Explanation& explanation) {
+SendStatus CountAtBoundedPort(PortEntry& entry, Message& message, const Explanation& explanation) {
   // Relaxed, all: see PortEntry.
   const uint32_t max_messages = entry.max_messages.load(std::memory_order_relaxed);
   const size_t max_bytes = entry.max_bytes.load(std::memory_order_relaxed);
-  message.is_counted = 0;
-  if (ATOLL_LIKELY(max_messages == 0 && max_bytes == 0)) return SendStatus::kDelivered;
+  // Immediates and references to shared objects take room, too.
+  message.bytes = std::max<uint64_t>(message.bytes, sizeof(Word));
   if (max_bytes != 0 && message.bytes > max_bytes) {
     return explanation.Say(SendStatus::kOverQuota, StatusCode::kResourceExhausted,
                            "it takes " + std::to_string(message.bytes) +
@@ -161,9 +165,7 @@ SendStatus PostMessage(MessagingState& messaging, PortEntry& entry, Message* mes
     case Inbox::Pushed::kClosed:
       break;
   }
-  const SendPort port{message->port_index, messaging.id, message->port_key};
-  message->kind->discard(messaging.group, message);
-  return explanation.Closed(messaging, port);
+  return explanation.Closed(messaging, {message->port_index, messaging.id, message->port_key});
 }
 
 const EnvelopeKind kSmallMessage{DeliverSmall, DiscardSmall, VisitSmall, false};

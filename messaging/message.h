@@ -50,8 +50,19 @@ SendStatus PackMessage(IsolateState& sender, Ref root, Message& message,
                        const Explanation& explanation);
 /// Counts a message of `bytes` at its port, if that is bounded. Anything but kDelivered: not
 /// counted.
-SendStatus CountMessage(PortEntry& entry, Message& message, const Explanation& explanation);
-/// Puts a message, which was counted, into its port's inbox; frees it if it is not taken.
+ATOLL_COLD SendStatus CountAtBoundedPort(PortEntry& entry, Message& message,
+                                         const Explanation& explanation);
+inline SendStatus CountMessage(PortEntry& entry, Message& message, const Explanation& explanation) {
+  message.is_counted = 0;
+  // Relaxed, both: see PortEntry.
+  if (ATOLL_LIKELY(entry.max_messages.load(std::memory_order_relaxed) == 0 &&
+                   entry.max_bytes.load(std::memory_order_relaxed) == 0)) {
+    return SendStatus::kDelivered;
+  }
+  return CountAtBoundedPort(entry, message, explanation);
+}
+/// Puts a message, which was counted, into its port's inbox. Anything but kDelivered: it is the
+/// caller's still.
 SendStatus PostMessage(MessagingState& messaging, PortEntry& entry, Message* message,
                        const Explanation& explanation);
 

@@ -1,5 +1,6 @@
 #include "messaging/messaging_state.h"
 
+#include <algorithm>
 #include <new>
 
 #include "heap/heap_state.h"
@@ -20,9 +21,7 @@ uint64_t Mix(uint64_t word) {
 }  // namespace
 
 void MessageCache::Flush() {
-  if (first != nullptr) messaging.ReturnBatch(first, count);
-  first = nullptr;
-  count = 0;
+  messaging.ReturnBatch(*this, count);
   messaging.ports.Flush(ports);
 }
 
@@ -51,76 +50,46 @@ uint64_t MessagingState::NewKey() {
   }
 }
 
-MessageCache* MessagingState::CacheOfThread() {
-  WorkerThread* thread = WorkerThread::CurrentOf(group);
-  if (ATOLL_UNLIKELY(thread == nullptr)) return nullptr;
-  if (ATOLL_UNLIKELY(thread->extension == nullptr)) {
-    thread->extension = std::make_unique<MessageCache>(*this);
-  }
-  return static_cast<MessageCache*>(thread->extension.get());
-}
-
-Message* MessagingState::NewMessage() {
-  MessageCache* cache = CacheOfThread();
-  if (ATOLL_LIKELY(cache != nullptr && cache->first != nullptr)) {
-    Message* message = cache->first;
-    cache->first = static_cast<Message*>(message->next);
-    --cache->count;
-    return message;
-  }
-  return NewMessageSlow(cache);
+MessageCache* MessagingState::MakeCache(WorkerThread& thread) {
+  thread.extension = std::make_unique<MessageCache>(*this);
+  return static_cast<MessageCache*>(thread.extension.get());
 }
 
 Message* MessagingState::NewMessageSlow(MessageCache* cache) {
   if (cache != nullptr) {
     platform::MutexLock lock(mutex_);
-    if (!batches_.empty()) {
-      Message* first = batches_.back();
-      batches_.pop_back();
-      cache->first = static_cast<Message*>(first->next);
-      cache->count = static_cast<uint32_t>(first->bytes) - 1;
-      return first;
-    }
+    const size_t count = std::min<size_t>(free_.size(), MessageCache::kBatch);
+    std::copy(free_.end() - static_cast<ptrdiff_t>(count), free_.end(), cache->free);
+    free_.resize(free_.size() - count);
+    cache->count = static_cast<uint32_t>(count);
   }
+  if (cache != nullptr && cache->count != 0) return cache->Take();
   void* memory = group.heap->state().allocator.Allocate(sizeof(Message));
   return memory == nullptr ? nullptr : new (memory) Message;
 }
 
-void MessagingState::FreeMessage(Message* message) {
-  MessageCache* cache = CacheOfThread();
-  if (ATOLL_UNLIKELY(cache == nullptr)) {
+void MessagingState::FreeMessageSlow(MessageCache* cache, Message* message) {
+  if (cache == nullptr) {
     group.heap->state().allocator.Free(message, sizeof(Message));
     return;
   }
-  if (ATOLL_UNLIKELY(cache->count == MessageCache::kCapacity)) {
-    ReturnBatch(cache->first, cache->count);
-    cache->first = nullptr;
-    cache->count = 0;
-  }
-  message->next = cache->first;
-  cache->first = message;
-  ++cache->count;
+  ReturnBatch(*cache, MessageCache::kBatch);
+  cache->free[cache->count++] = message;
 }
 
-void MessagingState::ReturnBatch(Message* first, uint32_t count) {
-  first->bytes = count;
+void MessagingState::ReturnBatch(MessageCache& cache, uint32_t count) {
   platform::MutexLock lock(mutex_);
-  batches_.push_back(first);
+  cache.count -= count;
+  free_.insert(free_.end(), cache.free + cache.count, cache.free + cache.count + count);
 }
 
 void MessagingState::Trim() {
-  std::vector<Message*> batches;
+  std::vector<Message*> free;
   {
     platform::MutexLock lock(mutex_);
-    batches.swap(batches_);
+    free.swap(free_);
   }
-  for (Envelope* message : batches) {
-    while (message != nullptr) {
-      Envelope* next = message->next;
-      group.heap->state().allocator.Free(message, sizeof(Message));
-      message = next;
-    }
-  }
+  for (Message* message : free) group.heap->state().allocator.Free(message, sizeof(Message));
   ports.Trim();
 }
 

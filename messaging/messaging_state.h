@@ -3,7 +3,9 @@
 #define ATOLL_MESSAGING_MESSAGING_STATE_H_
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "isolate/group_state.h"
@@ -12,17 +14,34 @@
 
 namespace Atoll {
 
-/// Messages that are free, at hand for one thread.
+/// Messages that are free, at hand for one thread. A list of pointers: taking one reads none, which
+/// another core may have used last.
 struct MessageCache final : WorkerThread::Extension {
   static constexpr uint32_t kCapacity = 256;
+  static constexpr uint32_t kBatch = kCapacity / 2;  ///< moved under one lock
+  static constexpr uint32_t kAhead = 8;              ///< messages fetched ahead of their turn
 
   explicit MessageCache(struct MessagingState& state) : messaging(state) {}
   ~MessageCache() override { Flush(); }
   void Flush() override;
+  /// One of those at hand, of which there is one.
+  ATOLL_ALWAYS_INLINE Message* Take() {
+    const uint32_t at = --count;
+    // Whoever freed it may have been another core: written to later, it would be waited for.
+    const auto* ahead = reinterpret_cast<const std::byte*>(free[at >= kAhead ? at - kAhead : 0]);
+    __builtin_prefetch(ahead, /*for writing*/ 1);
+    __builtin_prefetch(ahead + sizeof(Message) / 2, /*for writing*/ 1);
+    Message* message = free[at];
+    message->sent_before =
+        std::exchange(last_sent[sent++ % kAhead], reinterpret_cast<uintptr_t>(message));
+    return message;
+  }
 
   struct MessagingState& messaging;
-  Message* first = nullptr;
   uint32_t count = 0;
+  uint32_t sent = 0;
+  uintptr_t last_sent[kAhead] = {};  // addresses
+  Message* free[kCapacity];
   PortTable::Cache ports;
 };
 
@@ -39,8 +58,18 @@ struct MessagingState final : GroupState::Extension {
   }
 
   /// An empty message; null when there is no memory.
-  Message* NewMessage();
-  void FreeMessage(Message* message);
+  ATOLL_ALWAYS_INLINE Message* NewMessage() {
+    MessageCache* cache = CacheOfThread();
+    if (ATOLL_UNLIKELY(cache == nullptr || cache->count == 0)) return NewMessageSlow(cache);
+    return cache->Take();
+  }
+  ATOLL_ALWAYS_INLINE void FreeMessage(Message* message) {
+    MessageCache* cache = CacheOfThread();
+    if (ATOLL_UNLIKELY(cache == nullptr || cache->count == MessageCache::kCapacity)) {
+      return FreeMessageSlow(cache, message);
+    }
+    cache->free[cache->count++] = message;
+  }
   void Trim() override;
 
   /// The entry of a port of this group that is open; null if it is not.
@@ -60,7 +89,13 @@ struct MessagingState final : GroupState::Extension {
   /// isolate ends.
   void TellOfEnd(const SendPort& port) { ports.At(port.index)->owns_data = 1; }
   uint64_t NewKey();
-  MessageCache* CacheOfThread();
+  /// Null on threads that run no isolates of the group.
+  ATOLL_ALWAYS_INLINE MessageCache* CacheOfThread() {
+    WorkerThread* thread = WorkerThread::CurrentOf(group);
+    if (ATOLL_UNLIKELY(thread == nullptr)) return nullptr;
+    WorkerThread::Extension* cache = thread->extension.get();
+    return ATOLL_LIKELY(cache != nullptr) ? static_cast<MessageCache*>(cache) : MakeCache(*thread);
+  }
 
   GroupState& group;
   const uint32_t id;
@@ -69,14 +104,16 @@ struct MessagingState final : GroupState::Extension {
  private:
   ATOLL_COLD static MessagingState& Make(GroupState& group);
   friend struct MessageCache;
+  ATOLL_COLD MessageCache* MakeCache(WorkerThread& thread);
   ATOLL_COLD Message* NewMessageSlow(MessageCache* cache);
-  void ReturnBatch(Message* first, uint32_t count);
+  ATOLL_COLD void FreeMessageSlow(MessageCache* cache, Message* message);
+  // Gives back the last `count` of a cache.
+  ATOLL_COLD void ReturnBatch(MessageCache& cache, uint32_t count);
 
   const uint64_t key_seed_;
   std::atomic<uint64_t> keys_{1};  // relaxed: unique is all that they need to be
   platform::Mutex mutex_;
-  std::vector<Message*>
-      batches_;  // lists of free messages, the first saying how many; under mutex_
+  std::vector<Message*> free_;  // under mutex_
 };
 
 }  // namespace Atoll

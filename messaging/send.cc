@@ -26,21 +26,31 @@ const char* ToString(SendStatus status) {
 
 namespace {
 
-// Packs what is more than one object; see Pack.
-ATOLL_COLD SendStatus PackGraph(IsolateState& sender, Ref root, Message& message,
-                                const Explanation& explanation) {
+// An empty message for the port; null: no memory.
+Message* NewMessageTo(MessagingState& messaging, const SendPort& port) {
+  Message* message = messaging.NewMessage();
+  if (ATOLL_UNLIKELY(message == nullptr)) return nullptr;
+  message->port_key = port.key;
+  message->port_index = port.index;
+  message->is_counted = 0;
+  return message;
+}
+
+// Packs what is more than one object, and sets the message's kind if that went well: kDelivered.
+// What the copier has left to its commit is still to be done.
+SendStatus PackGraph(IsolateState& sender, LocalRef& root, Message& message, bool publishes,
+                     const Explanation& explanation) {
   Mutator& mutator = sender.mutator();
-  HandleScope scope(mutator);
-  LocalRef kept(mutator, root);
   const auto is_killed = [&sender] { return sender.IsKilled(); };
-  const CopyOptions options{.is_cancelled = is_killed};
+  const CopyOptions options{.is_cancelled = is_killed, .publishes = publishes};
   GraphCopier& copier = sender.group_state().CopierOfThread();
   const auto refuse = [&](const Status& status) {
     if (explanation.why != nullptr) *explanation.why = status;
     return SendStatus::kRefused;
   };
   Image image;
-  auto packing = copier.Pack(mutator, std::span<const Ref>(&root, 1), kLargeObjectThreshold,
+  const Ref word = root.Get();
+  auto packing = copier.Pack(mutator, std::span<const Ref>(&word, 1), kLargeObjectThreshold,
                              &message.small, &image, options);
   if (!packing.ok()) return refuse(packing.status());
   switch (packing.value()) {
@@ -60,26 +70,49 @@ ATOLL_COLD SendStatus PackGraph(IsolateState& sender, Ref root, Message& message
   if (residence == nullptr) return explanation.NoMemory();
   residence->SetLimit(0);
   const Status status =
-      copier.CopyInto(mutator, kept.Get(), residence->mutator(), &residence->carried, options);
+      copier.CopyInto(mutator, root.Get(), residence->mutator(), &residence->carried, options);
   if (!status.ok()) {
     sender.group_state().residences.Give(residence);
     return refuse(status);
   }
   message.kind = &kRegionMessage;
-  message.bytes = residence->region().stats().block_bytes;
+  message.bytes = residence->region().stats().block_bytes + copier.transfer_bytes();
   message.residence = residence;
   return SendStatus::kDelivered;
 }
 
-// Packs the message; kDelivered if that went well, and then the message's kind is set.
-ATOLL_ALWAYS_INLINE SendStatus Pack(IsolateState& sender, Ref root, Message& message,
-                                    const Explanation& explanation) {
-  if (ATOLL_UNLIKELY(!TryPackOne(sender.mutator(), root, &message.small))) {
-    return PackGraph(sender, root, message, explanation);
+// Sends what is more than one object, or a large one. The message is the callee's.
+ATOLL_COLD SendStatus SendGraph(IsolateState& sender, const SendPort& port, PortEntry& entry,
+                                LocalRef& root, Message* message, bool publishes,
+                                const Explanation& explanation) {
+  GroupState& group = sender.group_state();
+  MessagingState& messaging = MessagingState::Of(group);
+  Mutator& mutator = sender.mutator();
+  const SendStatus packed = PackGraph(sender, root, *message, publishes, explanation);
+  if (packed != SendStatus::kDelivered) {
+    messaging.FreeMessage(message);
+    return packed;
   }
-  message.kind = &kSmallMessage;
-  message.bytes = message.small.data_words * sizeof(Word);
-  return SendStatus::kDelivered;
+  // From here to the end there is no safepoint.
+  const SendStatus counted = CountMessage(entry, *message, explanation);
+  if (counted != SendStatus::kDelivered) {
+    message->kind->discard(group, message);
+    return counted;
+  }
+  GraphCopier& copier = group.CopierOfThread();
+  if (!copier.Commit(mutator)) {
+    // Another mutator has got hold of what was to become shared: then it is copied.
+    message->kind->discard(group, message);
+    message = NewMessageTo(messaging, port);
+    if (message == nullptr) return explanation.NoMemory();
+    return SendGraph(sender, port, entry, root, message, /*publishes=*/false, explanation);
+  }
+  const SendStatus posted = PostMessage(messaging, entry, message, explanation);
+  if (posted != SendStatus::kDelivered) {
+    copier.TakeBackTransfers(mutator);
+    message->kind->discard(group, message);
+  }
+  return posted;
 }
 
 }  // namespace
@@ -96,22 +129,21 @@ SendStatus Send(Isolate& sender, const SendPort& port, Ref root, Status* why) {
   const Explanation explanation{group, why};
   PortEntry* entry = port.group == messaging.id ? messaging.Find(port) : nullptr;
   if (ATOLL_UNLIKELY(entry == nullptr)) return explanation.Closed(messaging, port);
-  Message* message = messaging.NewMessage();
+  Message* message = NewMessageTo(messaging, port);
   if (ATOLL_UNLIKELY(message == nullptr)) return explanation.NoMemory();
-  message->port_key = port.key;
-  message->port_index = port.index;
-  message->is_counted = 0;
-  const SendStatus packed = Pack(state, root, *message, explanation);
-  if (ATOLL_UNLIKELY(packed != SendStatus::kDelivered)) {
-    messaging.FreeMessage(message);
-    return packed;
+  if (ATOLL_UNLIKELY(!TryPackOne(state.mutator(), root, &message->small))) {
+    HandleScope scope(state.mutator());
+    LocalRef kept(state.mutator(), root);
+    return SendGraph(state, port, *entry, kept, message, /*publishes=*/true, explanation);
   }
-  const SendStatus counted = CountMessage(*entry, *message, explanation);
-  if (ATOLL_UNLIKELY(counted != SendStatus::kDelivered)) {
-    message->kind->discard(group, message);
-    return counted;
+  message->kind = &kSmallMessage;
+  message->bytes = message->small.data_words * sizeof(Word);
+  SendStatus status = CountMessage(*entry, *message, explanation);
+  if (ATOLL_LIKELY(status == SendStatus::kDelivered)) {
+    status = PostMessage(messaging, *entry, message, explanation);
   }
-  return PostMessage(messaging, *entry, message, explanation);
+  if (ATOLL_UNLIKELY(status != SendStatus::kDelivered)) message->kind->discard(group, message);
+  return status;
 }
 
 SendStatus SendImmediate(IsolateGroup& group, const SendPort& port, Ref word, Status* why) {
@@ -125,21 +157,18 @@ SendStatus SendImmediate(IsolateGroup& group, const SendPort& port, Ref word, St
     return explanation.Say(SendStatus::kRefused, StatusCode::kInvalidArgument,
                            "it is a reference, and no isolate's turn sends it; send that by Send");
   }
-  Message* message = messaging.NewMessage();
+  Message* message = NewMessageTo(messaging, port);
   if (message == nullptr) return explanation.NoMemory();
   message->kind = &kSmallMessage;
-  message->port_key = port.key;
-  message->port_index = port.index;
-  message->is_counted = 0;
   message->bytes = 0;
   message->small = SmallImage{};
   message->small.root = word.word;
-  const SendStatus counted = CountMessage(*entry, *message, explanation);
-  if (counted != SendStatus::kDelivered) {
-    messaging.FreeMessage(message);
-    return counted;
+  SendStatus status = CountMessage(*entry, *message, explanation);
+  if (status == SendStatus::kDelivered) {
+    status = PostMessage(messaging, *entry, message, explanation);
   }
-  return PostMessage(messaging, *entry, message, explanation);
+  if (status != SendStatus::kDelivered) message->kind->discard(state, message);
+  return status;
 }
 
 }  // namespace Atoll

@@ -22,6 +22,7 @@ struct ExitCell {
   size_t garbage_bytes;
   bool has_unsendable;
   int children;
+  bool always_adopt;
   Done done{};
   Atoll::ReceivePort port{};
   int received = 0;
@@ -29,7 +30,8 @@ struct ExitCell {
   uint64_t committed = 0;
   std::vector<double> commit{};
   std::vector<double> dequeue{};
-  double receiver_bytes = 0;
+  double receiver_live = 0;    // after its next major collection
+  double receiver_blocks = 0;  // likewise
 
   // A list of that many bytes, whose head is in field 0.
   static void MakeList(const ExitCell& self, Isolate& isolate, size_t bytes) {
@@ -47,8 +49,9 @@ struct ExitCell {
     MakeList(self, isolate, self.garbage_bytes);
     MakeList(self, isolate, self.live_bytes);
     const uint64_t began = NowNanos();
-    Atoll::ExitTicket ticket = OrExit(Atoll::PrepareExit(
-        isolate, self.port.send_port(), isolate.field(0), nullptr, {.always_adopt = true}));
+    Atoll::ExitTicket ticket =
+        OrExit(Atoll::PrepareExit(isolate, self.port.send_port(), isolate.field(0), nullptr,
+                                  {.always_adopt = self.always_adopt}));
     OrExit(ticket.Commit());
     self.committed = NowNanos();
     self.commit.push_back(static_cast<double>(self.committed - began));
@@ -58,7 +61,7 @@ struct ExitCell {
     self.dequeue.push_back(static_cast<double>(NowNanos() - self.committed));
     if (++self.received < self.children) {
       // What came is garbage, and goes before the next comes.
-      if (self.live_bytes >= kCollectFrom) {
+      if (self.live_bytes + self.garbage_bytes >= kCollectFrom) {
         OrExit(isolate.mutator().Collect(Atoll::Mutator::Collection::kMajor));
       }
       self.world.Spawn(Work, &self);
@@ -66,7 +69,9 @@ struct ExitCell {
     }
     OrExit(isolate.SetField(0, message));
     OrExit(isolate.mutator().Collect(Atoll::Mutator::Collection::kMajor));
-    self.receiver_bytes = static_cast<double>(isolate.mutator().region().stats().block_bytes);
+    const Atoll::RegionStats stats = isolate.mutator().region().stats();
+    self.receiver_live = static_cast<double>(stats.live_bytes);
+    self.receiver_blocks = static_cast<double>(stats.block_bytes);
     self.done.Set();
   }
   static void Start(Isolate& isolate, void* data) {
@@ -81,30 +86,27 @@ double Median(std::vector<double>& values) {
   return values[values.size() / 2];
 }
 
-void RunCell(const IsolateOptions& options, size_t live, double garbage, bool has_unsendable,
-             int children, const Report& report) {
+void RunCell(const IsolateOptions& options, size_t live, size_t garbage, bool has_unsendable,
+             int children, bool always_adopt, const std::string& name, const Report& report) {
   IsolateWorld world(options.workers);
   Atoll::TypeInfo info;
   info.name = "Socket";
   info.fixed_size = 32;
   info.flags.unsendable = true;
   const Atoll::Type& unsendable = *OrExit(world.group().heap().RegisterType(info));
-  const auto garbage_bytes =
-      static_cast<size_t>(static_cast<double>(live) * garbage / (1 - garbage));
   ExitCell cell{.world = world,
                 .unsendable_type = unsendable,
                 .live_bytes = live,
-                .garbage_bytes = garbage_bytes,
+                .garbage_bytes = garbage,
                 .has_unsendable = has_unsendable,
-                .children = children};
+                .children = children,
+                .always_adopt = always_adopt};
   world.Spawn(ExitCell::Start, &cell);
   cell.done.Wait();
-  const std::string name =
-      "." + std::to_string(live) + ".g" + std::to_string(static_cast<int>(garbage * 100)) +
-      (has_unsendable ? ".unsendable" : ".plain") + "." + std::to_string(children);
   report.Figure("commit_p50" + name, Median(cell.commit), "ns");
   report.Figure("dequeue_p50" + name, Median(cell.dequeue), "ns");
-  report.Figure("receiver_bytes" + name, cell.receiver_bytes, "B");
+  report.Figure("receiver_live" + name, cell.receiver_live, "B");
+  report.Figure("receiver_blocks" + name, cell.receiver_blocks, "B");
   world.group().Shutdown();
 }
 
@@ -116,15 +118,25 @@ bool RunExitMatrix(const std::string& workload, const IsolateOptions& options,
   constexpr size_t kKib = 1024;
   constexpr size_t kMost = kKib * kKib * kKib;
   for (size_t live = kKib; live <= kMost; live *= 1024) {
-    for (const double garbage : {0.0, 0.5, 0.99}) {
+    for (const double share : {0.0, 0.5, 0.99}) {
       // The region with 0.99 of garbage round a gibibyte of live objects is not for this machine.
-      if (live == kMost && garbage > 0.5) continue;
+      if (live == kMost && share > 0.5) continue;
+      const auto garbage = static_cast<size_t>(static_cast<double>(live) * share / (1 - share));
       for (const bool has_unsendable : {false, true}) {
-        RunCell(options, live, garbage, has_unsendable, live == kMost ? 5 : 50, report);
-        if (live == kKib) RunCell(options, live, garbage, has_unsendable, 100'000, report);
+        const auto run = [&](int children) {
+          const std::string name =
+              "." + std::to_string(live) + ".g" + std::to_string(static_cast<int>(share * 100)) +
+              (has_unsendable ? ".unsendable" : ".plain") + "." + std::to_string(children);
+          RunCell(options, live, garbage, has_unsendable, children, true, name, report);
+        };
+        run(live == kMost ? 5 : 50);
+        if (live == kKib) run(100'000);
       }
     }
   }
+  // What a small message leaves of a large region, handed over and under the default policy.
+  RunCell(options, kKib, kMost, false, 5, true, ".1024.in1g.adopted", report);
+  RunCell(options, kKib, kMost, false, 5, false, ".1024.in1g.default", report);
   return true;
 }
 

@@ -24,7 +24,7 @@ struct IsolateOptions {
 /// Each runs one of its workloads; false: it is none of them.
 /// Messages between isolates that stay: ping_pong, ring, send_throughput-P.
 bool RunMessages(const std::string& workload, const IsolateOptions& options, const Report& report);
-/// Isolates that come and go: spawn, idle, skynet, churn-N.
+/// Isolates that come and go: spawn, spawn_program, idle, skynet, churn-N.
 bool RunLifecycle(const std::string& workload, const IsolateOptions& options, const Report& report);
 /// Trees passed on: transfer_tree, transfer_shared, transfer_tree-exit, transfer_tree-adopt.
 bool RunTransfers(const std::string& workload, const IsolateOptions& options, const Report& report);

@@ -1,13 +1,16 @@
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <new>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "benchmarks/atoll_bench/isolate_world.h"
 #include "benchmarks/atoll_bench/isolates.h"
+#include "heap/heap_state.h"
 
 namespace bench {
 namespace {
@@ -65,6 +68,69 @@ void RunSpawn(const IsolateOptions& options, const Report& report) {
                 static_cast<double>(run.ended - run.began) / 1e3 / static_cast<double>(run.count),
                 "us");
   world.group().Shutdown();
+}
+
+// ---- spawn_program: isolates that read and write a static variable, by how many there are
+
+struct ProgramSpawning {
+  IsolateWorld& world;
+  int64_t count;
+  size_t last;     ///< field: read
+  size_t written;  ///< field
+  Done done{};
+  std::atomic<int64_t> left{0};
+
+  static void Child(Isolate& isolate, void* data) {
+    auto& self = *static_cast<ProgramSpawning*>(data);
+    if (AsInt(isolate.field(self.last)) != static_cast<int64_t>(self.last)) {
+      GiveUp("a field has another initial value");
+    }
+    OrExit(isolate.SetField(self.written, IntRef(-1)));
+    if (self.left.fetch_sub(1) == 1) self.done.Set();
+  }
+  static void Stay(Isolate& isolate, void* data) {
+    isolate.Hold();
+    Child(isolate, data);
+  }
+  /// Nanoseconds until all have run.
+  uint64_t Run(void (*entry)(Isolate&, void*)) {
+    left = count;
+    const uint64_t began = NowNanos();
+    for (int64_t i = 0; i < count; ++i) world.Spawn(entry, this);
+    done.Wait();
+    return NowNanos() - began;
+  }
+};
+
+void MeasureProgramSpawning(const IsolateOptions& options, size_t fields, size_t written,
+                            const std::string& name, const Report& report) {
+  constexpr int kRounds = 5;
+  IsolateWorld world(options.workers);
+  std::vector<Ref> values;
+  for (size_t i = 0; i < fields; ++i) values.push_back(IntRef(static_cast<int64_t>(i)));
+  OrExit(world.group().program().AddFields(values));
+  ProgramSpawning run{
+      .world = world, .count = options.spawns / 10, .last = fields - 1, .written = written};
+  run.Run(ProgramSpawning::Child);
+  uint64_t best = UINT64_MAX;
+  for (int i = 0; i < kRounds; ++i) best = std::min(best, run.Run(ProgramSpawning::Child));
+  world.group().WaitUntilEmpty();
+  const double count = static_cast<double>(run.count);
+  report.Figure(name + "_per_unit", static_cast<double>(best) / 1e3 / count, "us");
+  const size_t before = world.group().heap().state().allocator.bytes();
+  run.Run(ProgramSpawning::Stay);
+  report.Figure(
+      name + "_bytes_per_unit",
+      static_cast<double>(world.group().heap().state().allocator.bytes() - before) / count, "B");
+  world.group().Shutdown();
+}
+
+void RunSpawnProgram(const IsolateOptions& options, const Report& report) {
+  for (const size_t fields : {size_t{10}, size_t{1'000}, size_t{10'000}}) {
+    const std::string suffix = "." + std::to_string(fields);
+    MeasureProgramSpawning(options, fields, 0, "first" + suffix, report);
+    MeasureProgramSpawning(options, fields, fields - 1, "last" + suffix, report);
+  }
 }
 
 // ---- idle: isolates that have run once and hold something
@@ -235,7 +301,7 @@ struct Churn {
 
 void RunChurn(const IsolateOptions& options, int64_t isolates, const Report& report) {
   IsolateWorld world(options.workers);
-  Churn churn{.world = world, .isolates = isolates, .trees = 400};
+  Churn churn{.world = world, .isolates = isolates, .trees = 10'000};
   churn.left = isolates;
   const uint64_t began = NowNanos();
   for (int64_t i = 0; i < isolates; ++i) world.Spawn(Churn::Run, &churn);
@@ -252,6 +318,8 @@ bool RunLifecycle(const std::string& workload, const IsolateOptions& options,
                   const Report& report) {
   if (workload == "spawn") {
     RunSpawn(options, report);
+  } else if (workload == "spawn_program") {
+    RunSpawnProgram(options, report);
   } else if (workload == "idle") {
     RunIdle(options, report);
   } else if (workload == "skynet") {

@@ -13,25 +13,31 @@ using Atoll::Ref;
 
 enum class Way { kSend, kShared, kExit, kAdopt };
 
-// A worker isolate builds a tree, passes it on and ends; again and again.
-struct Transfer {
-  IsolateWorld& world;
+// A worker isolate builds a tree, passes it on and ends; again and again. The receiver's turn is
+// noted where it begins, by the group's client.
+struct Transfer final : Atoll::GroupClient {
+  Transfer(Way of, int64_t of_nodes, int times) : way(of), nodes(of_nodes), repetitions(times) {}
+
+  IsolateWorld* world = nullptr;
   Way way;
   int64_t nodes;
   int repetitions;
-  Done done{};
-  Atoll::ReceivePort port{};
+  Done done;
+  Atoll::ReceivePort port;
   int left = 0;
+  uint64_t entered = 0;    // the last turn
   uint64_t built = 0;      // the worker's clock before it sends
   uint64_t committed = 0;  // after Commit
-  uint64_t dequeued = 0;
-  std::vector<double> latency{};
-  std::vector<double> commit{};
-  std::vector<double> walk{};
+  std::vector<double> latency;
+  std::vector<double> commit;
+  std::vector<double> receive;
+  std::vector<double> walk;
+
+  void OnEnter(Isolate&) override { entered = NowNanos(); }
 
   static void Work(Isolate& isolate, void* data) {
     auto& self = *static_cast<Transfer*>(data);
-    const Ref tree = RefTo(BuildTree(self.world, isolate, self.nodes));
+    const Ref tree = RefTo(BuildTree(*self.world, isolate, self.nodes));
     self.built = NowNanos();
     if (self.way == Way::kSend) {
       IsolateWorld::SendRef(isolate, self.port.send_port(), tree);
@@ -51,6 +57,7 @@ struct Transfer {
     if (self.left <= self.repetitions) {
       self.latency.push_back(static_cast<double>(now - self.built));
       self.commit.push_back(static_cast<double>(self.committed - self.built));
+      self.receive.push_back(static_cast<double>(now - self.entered));
       self.walk.push_back(static_cast<double>(NowNanos() - now));
     }
     if (--self.left == 0) {
@@ -60,23 +67,21 @@ struct Transfer {
       if (self.nodes >= 1'000'000) {
         OrExit(isolate.mutator().Collect(Atoll::Mutator::Collection::kMajor));
       }
-      self.world.Spawn(Work, &self);
+      self.world->Spawn(Work, &self);
     }
   }
   static void Start(Isolate& isolate, void* data) {
     auto& self = *static_cast<Transfer*>(data);
     self.port = OrExit(Atoll::ReceivePort::Open(isolate, Receive, data));
     self.left = self.repetitions + 2;
-    self.world.Spawn(Work, &self);
+    self.world->Spawn(Work, &self);
   }
 };
 
 void RunTransfer(const IsolateOptions& options, Way way, int64_t nodes, const Report& report) {
-  IsolateWorld world(options.workers);
-  Transfer run{.world = world,
-               .way = way,
-               .nodes = nodes,
-               .repetitions = TransferRepetitions(options, nodes)};
+  Transfer run(way, nodes, TransferRepetitions(options, nodes));
+  IsolateWorld world(options.workers, &run);
+  run.world = &world;
   world.Spawn(Transfer::Start, &run);
   run.done.Wait();
   const std::string suffix = "." + std::to_string(nodes);
@@ -84,9 +89,11 @@ void RunTransfer(const IsolateOptions& options, Way way, int64_t nodes, const Re
   report.Figure(prefix + "latency_p50" + suffix, Median(run.latency) / 1e3, "us");
   if (way != Way::kSend) {
     report.Figure("exit_commit_p50" + suffix, Median(run.commit), "ns");
+    report.Figure("exit_receive_p50" + suffix, Median(run.receive), "ns");
   }
   report.Figure(prefix + "walk_p50" + suffix, Median(run.walk) / 1e3, "us");
   world.group().Shutdown();
+  run.port.Close();
 }
 
 }  // namespace

@@ -9,6 +9,8 @@
 #include "atoll/jit.h"
 #include "atoll/messaging.h"
 #include "atoll/mutator.h"
+#include "atoll/program.h"
+#include "atoll/transferable_buffer.h"
 #include "atoll/typed.h"
 #include "atoll/weak_table.h"
 

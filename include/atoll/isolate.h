@@ -22,6 +22,8 @@ namespace Atoll {
 
 class Isolate;
 class IsolateGroup;
+class OwnFields;
+class Program;
 struct GroupState;
 
 /// Names an isolate, also after it has ended. A value; never used again for another isolate.
@@ -140,10 +142,23 @@ class Isolate {
   /// The same, with an error for those who listen (ExitReason::kFailed).
   void Fail(Status error);
 
-  /// Roots of the isolate by number, zero words at first: its static variables. O(1); setting one
-  /// beyond all others copies them. Error: kResourceExhausted.
-  Ref field(size_t index) const { return index < field_count_ ? Ref{fields_[index]} : Ref{}; }
-  Status SetField(size_t index, Ref value);
+  /// Roots of the isolate by number: its static variables. Until the isolate has set one, it is
+  /// what the program says (Program::AddFields), or else the zero word. O(1), however many the
+  /// program has: setting one for the first time may take memory for its 64 neighbours. Error:
+  /// kResourceExhausted.
+  Ref field(size_t index) const {
+    if (index < field_capacity_ && (fields_->written >> index & 1) != 0) {
+      return Ref{fields_->values[index]};
+    }
+    return FieldSlow(index);
+  }
+  Status SetField(size_t index, Ref value) {
+    if (index < field_capacity_ && (fields_->written >> index & 1) != 0) {
+      fields_->values[index] = value.word;
+      return {};
+    }
+    return SetFieldSlow(index, value);
+  }
 
   /// An isolate ends when a turn ends and nothing holds it: each open port does, and each Hold.
   void Hold() { ++holds_; }
@@ -153,13 +168,27 @@ class Isolate {
   Isolate(GroupState& group, const SpawnOptions& options) : group_(&group), name_(options.name) {}
   ~Isolate() = default;
 
+  /// The isolate's own values of the first fields; of the further ones, if any has been set.
+  struct FirstFields {
+    uint64_t written;  // bit i: values[i] has been set
+    OwnFields* further;
+    Word values[];  // field_capacity_
+  };
+  static constexpr size_t kFirstFields = 64;
+  static size_t FirstFieldsBytes(size_t capacity) {
+    return sizeof(FirstFields) + capacity * sizeof(Word);
+  }
+
+  Ref FieldSlow(size_t index) const;
+  Status SetFieldSlow(size_t index, Ref value);
+
   static constinit thread_local Isolate* current_;
 
   Mutator* mutator_ = nullptr;
   GroupState* const group_;
   void* data_ = nullptr;
-  Word* fields_ = nullptr;
-  uint32_t field_count_ = 0;
+  FirstFields* fields_ = nullptr;
+  uint32_t field_capacity_ = 0;
   uint32_t holds_ = 0;
   const char* const name_;
 };
@@ -201,6 +230,8 @@ class IsolateGroup {
   const char* name() const;
   Heap& heap() const;
   GroupClient& client() const;
+  /// What its isolates share (atoll/program.h).
+  Program& program() const;
   size_t isolate_count() const;
   GroupState& state() const { return *state_; }
 

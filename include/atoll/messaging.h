@@ -31,8 +31,8 @@ struct SendPort {
 using MessageHandler = void (*)(Isolate& isolate, Ref message, void* data);
 
 struct PortOptions {
-  /// Messages that may wait at the port, and their bytes; 0: no bound. At most 2^20 - 1 and 8 GiB
-  /// wait at a port that is bounded at all.
+  /// Messages that may wait at the port, and their bytes, at least a word each; 0: no bound. At
+  /// most 2^20 - 1 and 8 GiB wait at a port that is bounded at all.
   uint32_t max_messages = 0;
   size_t max_bytes = 0;
 };
@@ -73,10 +73,27 @@ class ReceivePort {
 /// are. In a turn of `isolate`, managed; may collect, and polls. The result is in no handle. A
 /// store into a shared object goes to the heap's violation handler.
 ///
-/// Errors, which change nothing: an object that cannot be sent (see Send), a weak reference or an
-/// ephemeron (type, reason, path); no memory; the isolate was killed (kCancelled). O(objects
-/// copied).
+/// Large objects of deeply immutable types are not copied, as in Send. Errors, which change
+/// nothing: an object that cannot be sent (see Send), a weak reference or an ephemeron, a
+/// TransferableBuffer (type, reason, path); no memory; the isolate was killed (kCancelled).
+/// O(objects copied).
 Result<Ref> Freeze(Isolate& isolate, Ref root);
+
+/// A shared reference to the same value, for caches and constants that all isolates use: `root`
+/// itself if it is an immediate, shared already, or a large object, which becomes shared where it
+/// is; else to a copy, which nothing can tell from the original. So all that `root` reaches must be
+/// of deeply immutable types, and what is small, or refers to private objects, of identity_free
+/// ones too. In a turn of `isolate`, managed; polls. The result is in no handle.
+///
+/// Errors, which change nothing: an object of another type (type, reason, path), and those of
+/// Freeze. O(1) for a large object without references, else O(objects reached).
+Result<Ref> Publish(Isolate& isolate, Ref root);
+
+/// Publishes `value` and stores the reference into a slot of a Program object, by a release store:
+/// who reads it by LoadAcquire finds the value whole. Returns what was stored. To store only where
+/// nobody else has yet, Publish and CompareExchange. Errors, which change nothing: those of
+/// Publish; the holder is not a Program object, or the slot not its own.
+Result<Ref> StoreShared(Isolate& isolate, ObjectPtr holder, Slot slot, Ref value);
 
 enum class SendStatus : uint8_t {
   kDelivered,  ///< it lies in the isolate's inbox, and is handled if the isolate and port stay
@@ -88,9 +105,15 @@ enum class SendStatus : uint8_t {
 const char* ToString(SendStatus status);
 
 /// Sends a copy of what `message` reaches: cycles, sharing and identity hashes are kept; shared
-/// objects and immediates pass as they are. In a turn of `sender`; polls while it copies. A send
-/// that ends with anything but kDelivered has changed nothing; `why` (if not null) then says why in
-/// words. Messages of one sender to one port arrive in order. Cost: O(objects copied).
+/// objects and immediates pass as they are. Objects over kLargeObjectThreshold of deeply immutable
+/// types are not copied but become shared where they are, unless they are pinned, have a finalizer
+/// or an entry in a weak table, or refer to a private object. The bytes of a TransferableBuffer
+/// move.
+///
+/// In a turn of `sender`; polls while it copies. A send that ends with anything but kDelivered has
+/// changed nothing (but that a port that closes at the very end may leave large immutable objects
+/// shared); `why` (if not null) then says why in words. Messages of one sender to one port arrive
+/// in order. Cost: O(objects copied).
 SendStatus Send(Isolate& sender, const SendPort& port, Ref message, Status* why = nullptr);
 
 /// Sends an immediate (a word that is no reference) from any thread.
@@ -112,14 +135,15 @@ class [[nodiscard]] ExitTicket {
     std::swap(offer_, other.offer_);
     return *this;
   }
-  /// A ticket that was not committed changes nothing.
+  /// A ticket that was not committed changes nothing. It may outlive its turn and its isolate, but
+  /// not the group.
   ~ExitTicket();
 
   /// Ends the isolate when the function that runs has returned, its handles and Persistents
   /// invalid; then what it owned is the message's. From here on no managed code runs. Cannot fail,
   /// but for a ticket that was voided (kFailedPrecondition): the isolate allocated since
-  /// PrepareExit, or the ticket was committed before. A port that closes afterwards means that the
-  /// message is freed. O(1).
+  /// PrepareExit or prepared another, the turn has ended, or the ticket was committed before. A
+  /// port that closes afterwards means that the message is freed. O(1).
   Status Commit();
 
  private:

@@ -67,6 +67,13 @@ struct TypeInfo {
   /// Optional: called when the object has been moved, for objects that hold addresses into
   /// themselves. The same rules as for `trace`; `from` is only a number.
   void (*moved)(ObjectPtr object, uintptr_t from) = nullptr;
+  /// Optional: for mutable objects that own something outside the heap which moves with a message
+  /// instead of being copied; a kNative finalizer of theirs frees it. When a message is certain to
+  /// be sent, that finalizer and its external bytes become the copy's, and this is called: `to`,
+  /// which is laid out as `from` was when it was copied, is to say what `from` says of what it
+  /// owns, and `from` that it owns nothing. Called with the two the other way round if the port
+  /// closes at that moment. Under a lock: touches these two objects alone, and waits for nothing.
+  void (*transfer)(ObjectPtr from, ObjectPtr to) = nullptr;
 };
 
 struct TypeDetails;
@@ -84,9 +91,10 @@ struct alignas(64) Type {
   Layout layout;
   TypeFlags flags;
   bool has_long_bitmap;  ///< fixed part or element over 64 words: see details
-  bool has_moved_hook;
+  bool has_moved_hook : 1;
+  bool has_transfer_hook : 1;
   /// fixed_size of types that are copied without further questions, or 0: up to 512 bytes, no
-  /// elements, kLeaf or kFixed, sendable, may move, without a `moved` hook.
+  /// elements, kLeaf or kFixed, sendable, may move, without hooks.
   uint32_t plain_size;
   const TypeDetails* details;  ///< what is not needed while tracing: name, long bitmaps, callbacks
   /// What the inline allocation takes: fixed_size, or 0 where it must leave the object to the slow

@@ -21,6 +21,16 @@ class GraphCopierTest : public GraphTest {
   ObjectPtr NewArray(Mutator& mutator, size_t length) {
     return mutator.AllocateArray(*types().array, length);
   }
+  const Type& FrozenBytes() {
+    TypeInfo info;
+    info.name = "FrozenBytes";
+    info.layout = Layout::kLeaf;
+    info.fixed_size = kElements;
+    info.element_size = 1;
+    info.length_offset = 8;
+    info.flags.deeply_immutable = true;
+    return *heap().RegisterType(info).value();
+  }
   /// What is left behind when a copy of root 0 is refused: nothing.
   Status ExpectRefused(TestRegion& source, StatusCode code) {
     TestRegion receiver(heap());
@@ -82,6 +92,40 @@ TEST_F(GraphCopierTest, AWideArrayOfArraysAndLargeObjects) {
   Major(receiver);
   ExpectValid();
   EXPECT_EQ(receiver.mutator().LengthOf(receiver.RootObject(0)), kWide);
+}
+
+// A large object has blocks of its own also where one would fit into what is left of a block.
+TEST_F(GraphCopierTest, LargeObjectsSmallerThanABlock) {
+  TestRegion source(heap());
+  TestRegion receiver(heap());
+  Mutator& mutator = source.Enter();
+  source.SetRoot(0, NewArray(mutator, 20));
+  for (size_t i = 0; i < 20; ++i) {
+    LinkNew(mutator, ElementAt(i), NewArray(mutator, 1'000 + i * 100),
+            [&] { return source.RootObject(0); });
+  }
+  ASSERT_TRUE(CopyAndAdopt(mutator, Ref{source.Root(0)}, receiver).ok());
+  source.Leave();
+  Mutator& to = receiver.Enter();
+  for (size_t i = 0; i < 20; ++i) {
+    const ObjectPtr child = Load(receiver.RootObject(0), ElementAt(i));
+    const bool is_large = to.SizeOf(child) > kLargeObjectThreshold;
+    EXPECT_EQ(is_large, i > 0);
+    EXPECT_EQ((LoadFlags(child.address()) & header::kLarge) != 0, is_large);
+    EXPECT_EQ(child.address() % kBlockSize == 0, is_large) << to.SizeOf(child) << " bytes";
+  }
+  Major(receiver);
+  for (size_t i = 0; i < 20; ++i) {
+    LinkNew(to, ElementAt(0), NewPair(to, i),
+            [&] { return Load(receiver.RootObject(0), ElementAt(i)); });
+    EXPECT_EQ(to.LengthOf(Load(receiver.RootObject(0), ElementAt(i))), 1'000 + i * 100);
+  }
+  ExpectValid();
+  Minor(receiver);
+  for (size_t i = 0; i < 20; ++i) {
+    EXPECT_EQ(IdAt(Load(Load(receiver.RootObject(0), ElementAt(i)), ElementAt(0))), i);
+  }
+  ExpectValid();
 }
 
 TEST_F(GraphCopierTest, TheCopyIsCountedAsTheReceiversAllocation) {
@@ -411,14 +455,7 @@ TEST_F(GraphCopierTest, StopsInTheMiddleFindAHeapInOrder) {
 }
 
 TEST_F(GraphCopierTest, ALargeObjectBecomesSharedWhileItIsCopied) {
-  TypeInfo info;
-  info.name = "FrozenBytes";
-  info.layout = Layout::kLeaf;
-  info.fixed_size = kElements;
-  info.element_size = 1;
-  info.length_offset = 8;
-  info.flags.deeply_immutable = true;
-  const Type& frozen = *heap().RegisterType(info).value();
+  const Type& frozen = FrozenBytes();
   constexpr size_t kLength = 200'000;  // the copy polls in the middle of it
   for (const size_t others : {size_t{3}, size_t{300}}) {
     TestRegion source(heap());
@@ -458,6 +495,125 @@ TEST_F(GraphCopierTest, ALargeObjectBecomesSharedWhileItIsCopied) {
               0);
     ExpectValid();
   }
+}
+
+TEST_F(GraphCopierTest, ASlotThatATraceCallbackVisitsTwiceIsCopiedOnce) {
+  TypeInfo info;
+  info.name = "Twice";
+  info.layout = Layout::kCustom;
+  info.fixed_size = sizeof(PairObject);
+  info.trace = [](ObjectPtr object, SlotVisitor& visitor) {
+    for (int i = 0; i < 2; ++i) visitor.VisitRange(Slot(object.address() + kA), 2);
+  };
+  const Type& twice = *heap().RegisterType(info).value();
+  TestRegion source(heap());
+  TestRegion receiver(heap());
+  Mutator& mutator = source.Enter();
+  source.SetRoot(0, NewPair(mutator, 1));
+  LinkNew(mutator, kA, mutator.Allocate(twice), [&] { return source.RootObject(0); });
+  LinkNew(mutator, kA, NewPair(mutator, 2), [&] { return Load(source.RootObject(0), kA); });
+  Link(mutator, source.RootObject(0), kB, Load(Load(source.RootObject(0), kA), kA));
+  ASSERT_TRUE(CopyAndAdopt(mutator, Ref{source.Root(0)}, receiver).ok());
+  ExpectSame(mutator, source.Root(0), receiver.Root(0));
+  EXPECT_EQ(Load(Load(receiver.RootObject(0), kA), kA), Load(receiver.RootObject(0), kB));
+}
+
+TEST_F(GraphCopierTest, LargeImmutableObjectsBecomeSharedByTheCommitAlone) {
+  const Type& frozen = FrozenBytes();
+  for (const bool interfere : {false, true}) {
+    TestRegion source(heap());
+    TestRegion receiver(heap());
+    Mutator& mutator = source.Enter();
+    source.SetRoot(0, NewArray(mutator, 3'000));
+    for (size_t i = 0; i < 3'000; ++i) {
+      LinkNew(mutator, ElementAt(i), NewPair(mutator, i), [&] { return source.RootObject(0); });
+    }
+    const ObjectPtr large = mutator.AllocateArray(frozen, 100'000);
+    const ObjectPtr weak = mutator.Allocate(*types().weak);
+    Link(mutator, weak, kHeaderSize, large);
+    Link(mutator, source.RootObject(0), ElementAt(2'999), weak);
+    for (const size_t i : {0u, 1u, 2'998u}) {
+      Link(mutator, source.RootObject(0), ElementAt(i), large);
+    }
+    const std::unique_ptr<Region> region = heap().CreateRegion({.name = "message"}).value();
+    const std::unique_ptr<Mutator> destination = region->AttachMutator("message").value();
+    bool pinned = false;
+    auto pin = [&] {  // as another mutator of the region may, after the object was found
+      if (interfere && !pinned) pinned = mutator.Pin(large).ok();
+      EXPECT_EQ(mutator.TagOf(large.address()) & tag::kShared, 0u);
+      return false;
+    };
+    // The last element is looked at first.
+    const CopyOptions publish{.is_cancelled = pin, .publishes = true};
+    Ref copied;
+    ASSERT_TRUE(
+        copier().CopyInto(mutator, Ref{source.Root(0)}, *destination, &copied, publish).ok());
+    EXPECT_EQ(pinned, interfere);
+    EXPECT_EQ(copier().Commit(mutator), !interfere);
+    EXPECT_EQ((mutator.TagOf(large.address()) & tag::kShared) != 0, !interfere);
+    if (interfere) {
+      EXPECT_TRUE(mutator.Unpin(large).ok());
+      EXPECT_TRUE(region->Clear().ok());
+      ASSERT_TRUE(copier().CopyInto(mutator, Ref{source.Root(0)}, *destination, &copied).ok());
+    }
+    ASSERT_TRUE(destination->Detach().ok());
+    ASSERT_TRUE(receiver.region().Adopt(*region).ok());
+    receiver.Root(0) = copied.word;
+    ExpectSame(mutator, source.Root(0), receiver.Root(0));
+    const ObjectPtr found = Load(receiver.RootObject(0), ElementAt(0));
+    EXPECT_EQ(found == large, !interfere);
+    EXPECT_EQ(Load(Load(receiver.RootObject(0), ElementAt(2'999)), kHeaderSize), found);
+    ExpectValid();
+  }
+}
+
+// { header, id }: the id is what it owns, and a finalizer frees it.
+TEST_F(GraphCopierTest, TransfersAreTakenBack) {
+  TypeInfo info;
+  info.name = "Handle";
+  info.fixed_size = 16;
+  info.transfer = [](ObjectPtr from, ObjectPtr to) { IdAt(to) = std::exchange(IdAt(from), 0); };
+  const Type& type = *heap().RegisterType(info).value();
+  Counter counter;
+  TestRegion source(heap());
+  Mutator& mutator = source.Enter();
+  source.SetRoot(0, NewArray(mutator, 2));
+  for (size_t i = 0; i < 2; ++i) {
+    LinkNew(mutator, ElementAt(i), mutator.Allocate(type), [&] { return source.RootObject(0); });
+    const ObjectPtr handle = Load(source.RootObject(0), ElementAt(i));
+    IdAt(handle) = i + 1;
+    ASSERT_TRUE(
+        mutator.AddFinalizer(handle, FinalizerKind::kNative, Counter::Add, &counter, 1'000).ok());
+    if (i == 0) Major(source);  // one of them is old
+  }
+  const std::unique_ptr<Region> region = heap().CreateRegion({.name = "message"}).value();
+  const std::unique_ptr<Mutator> destination = region->AttachMutator("message").value();
+  for (const bool take_back : {true, false}) {
+    Ref copied;
+    ASSERT_TRUE(copier().CopyInto(mutator, Ref{source.Root(0)}, *destination, &copied).ok());
+    EXPECT_EQ(copier().transfer_bytes(), 2'000u);
+    ASSERT_TRUE(copier().Commit(mutator));
+    for (size_t i = 0; i < 2; ++i) {
+      EXPECT_EQ(IdAt(Load(source.RootObject(0), ElementAt(i))), 0u);
+      EXPECT_EQ(IdAt(Load(ObjectOf(copied), ElementAt(i))), i + 1);
+    }
+    EXPECT_EQ(source.region().stats().external_bytes, 0u);
+    EXPECT_EQ(region->stats().external_bytes, 2'000u);
+    if (take_back) {
+      copier().TakeBackTransfers(mutator);
+      EXPECT_EQ(source.region().stats().external_bytes, 2'000u);
+    }
+    ASSERT_TRUE(region->Clear().ok());
+    EXPECT_EQ(counter.calls, take_back ? 0 : 2);
+    Minor(source);
+    Major(source);
+    for (size_t i = 0; i < 2; ++i) {
+      EXPECT_EQ(IdAt(Load(source.RootObject(0), ElementAt(i))), take_back ? i + 1 : 0u);
+    }
+    ExpectValid();
+  }
+  EXPECT_EQ(source.region().stats().external_bytes, 0u);
+  EXPECT_EQ(heap().stats().external_bytes, 0u);
 }
 
 TEST_F(GraphCopierTest, AnObjectWhosePathWasCutIsRefusedAllTheSame) {

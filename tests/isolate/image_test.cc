@@ -180,7 +180,10 @@ TEST_F(ImageTest, CollectionsAtEveryAllocation) {
       const uint64_t collections = source.region().stats().minors + source.region().stats().majors;
       const PackedGraph graph = packing == Packing::kSmall ? small_.view() : image_.view();
       ASSERT_TRUE(Unpack(source.mutator(), graph, &source.Root(1)).ok());
-      EXPECT_GT(source.region().stats().minors + source.region().stats().majors, collections);
+      // The environment may ask for fewer.
+      if (heap().state().options.stress.collect_every == 1) {
+        EXPECT_GT(source.region().stats().minors + source.region().stats().majors, collections);
+      }
       // The copy is what is copied next.
       std::swap(source.Root(0), source.Root(1));
       ASSERT_NE(source.Root(0), source.Root(1));

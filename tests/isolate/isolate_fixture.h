@@ -162,8 +162,8 @@ class GroupUnderTest {
       auto made = IsolateGroup::Create(options);
       EXPECT_TRUE(made.ok()) << made.status().message();
       group_ = std::move(made).value();
-      bytes_at_start_ = group_->heap().state().allocator.bytes();
-      blocks_at_start_ = group_->heap().state().pool.used_bytes();
+      bytes_at_start_ = group_->heap().state().allocator.bytes() - group_->program().native_bytes();
+      blocks_at_start_ = BlocksWithoutProgram();
     }
     return *group_;
   }
@@ -228,8 +228,9 @@ class GroupUnderTest {
     EXPECT_EQ(state.heap->stats().region_bytes, 0u);
     EXPECT_EQ(state.heap->stats().external_bytes, 0u);
     EXPECT_EQ(state.heap->stats().shared_bytes, 0u);
-    EXPECT_EQ(state.heap->state().pool.used_bytes(), blocks_at_start_);
-    EXPECT_EQ(state.heap->state().allocator.bytes(), bytes_at_start_);
+    EXPECT_EQ(BlocksWithoutProgram(), blocks_at_start_);
+    EXPECT_EQ(state.heap->state().allocator.bytes() - state.program.native_bytes(),
+              bytes_at_start_);
     group_.reset();
     bodies_.clear();
   }
@@ -241,6 +242,10 @@ class GroupUnderTest {
   std::function<void()> before_end;
 
  private:
+  size_t BlocksWithoutProgram() {
+    return group_->heap().state().pool.used_bytes() - group_->heap().stats().program_bytes;
+  }
+
   std::mutex mutex_;
   std::unique_ptr<IsolateGroup> group_;
   std::deque<Body> bodies_;

@@ -1,4 +1,4 @@
-// Copying from a region whose other mutators go on: they store, publish and flip meanwhile.
+// Copying from a region whose other mutators go on: they store, publish, pin and flip meanwhile.
 #include <atomic>
 #include <random>
 #include <thread>
@@ -60,7 +60,14 @@ TEST_F(SharedSource, CopiesAreWholeWhateverTheOthersDo) {
         const ObjectPtr array = source.RootObject(0);
         Exchange(*other, array, SlotAt(array, ElementAt(i)), RefOf(object));  // publishes it
         const ObjectPtr element = Load(array, ElementAt(random() % kElementCount));
-        if (&other->TypeOf(element) == &frozen_bytes && FlipToShared(*other, element).ok()) ++flips;
+        if (&other->TypeOf(element) == &frozen_bytes) {
+          if (n % 4 == 0) {
+            if (FlipToShared(*other, element).ok()) ++flips;
+          } else if (other->Pin(element).ok()) {
+            other->Poll();
+            EXPECT_TRUE(other->Unpin(element).ok());
+          }
+        }
         if (n % 16 == 0) NativeScope native(*other);
         other->Poll();
       }
@@ -87,8 +94,15 @@ TEST_F(SharedSource, CopiesAreWholeWhateverTheOthersDo) {
       // Stops are answered, and the copy stays where it is until it has been compared.
       NoCollectScope scope(mutator);
       Ref copied;
-      const Status status = copier().CopyInto(mutator, Ref{source.Root(0)}, *destination, &copied);
+      const bool publishes = round % 2 == 0;
+      const Status status = copier().CopyInto(mutator, Ref{source.Root(0)}, *destination, &copied,
+                                              {.publishes = publishes});
       ASSERT_TRUE(status.ok()) << status.message();
+      if (!copier().Commit(mutator)) {
+        EXPECT_TRUE(publishes);
+        ASSERT_TRUE(region->Clear().ok());
+        continue;
+      }
       ASSERT_TRUE(receiver.region().Adopt(*region).ok());
       receiver.Root(0) = copied.word;
       mutator.Poll();

@@ -1,6 +1,7 @@
 // sendAndExit: what arrives, what does not come along, and what is refused.
 #include <gmock/gmock.h>
 
+#include <optional>
 #include <thread>
 
 #include "heap/region_state.h"
@@ -347,6 +348,62 @@ TEST_F(ExitTest, ATicketIsCommittedOnce) {
     EXPECT_EQ(ticket.value().Commit().code(), StatusCode::kFailedPrecondition);
     auto again = Prepare(isolate, port, isolate.field(0));
     EXPECT_THAT(again.status().message(), HasSubstr("exiting already"));
+  });
+  exits.WaitFor(2);
+  EXPECT_EQ(got, 1);
+}
+
+// The isolate is parked, and has gone, by the time they are looked at.
+TEST_F(ExitTest, ATicketIsVoidAfterItsTurn) {
+  options.resident_isolates = 0;
+  Event parked;
+  client.leave = [&](Isolate& isolate) {
+    if (isolate.field(0).word != 0) parked.Set();
+  };
+  TestPort port;
+  const IsolateId receiver = SpawnReceiver(port, [](Isolate&, Ref) { ADD_FAILURE(); });
+  std::optional<ExitTicket> dropped;
+  std::optional<ExitTicket> committed;
+  TestPort own;
+  const IsolateId sender = SpawnReceiver(own, [&](Isolate& isolate, Ref message) {
+    if (message == Immediate(1)) {
+      MakeList(isolate, 0, 0, 20);
+      dropped = Prepare(isolate, port, isolate.field(0)).value();
+      committed = Prepare(isolate, port, isolate.field(0)).value();
+      EXPECT_THAT(dropped->Commit().message(), HasSubstr("has prepared another"));
+      return;
+    }
+    dropped.reset();
+    EXPECT_THAT(committed->Commit().message(), HasSubstr("the turn that prepared it has ended"));
+    ExpectList(ObjectOf(isolate.field(0)), 0, 20);
+    own.Close();
+  });
+  EXPECT_EQ(SendImmediate(group(), own.to(), Immediate(1)), SendStatus::kDelivered);
+  parked.Wait();
+  CollectAll();
+  ExpectValid();
+  EXPECT_EQ(SendImmediate(group(), own.to(), Immediate(2)), SendStatus::kDelivered);
+  EXPECT_EQ(exits.WaitFor(sender).reason, ExitReason::kReturned);
+  EXPECT_EQ(committed->Commit().code(), StatusCode::kFailedPrecondition);
+  committed.reset();
+  KillAndWait(receiver);
+}
+
+TEST_F(ExitTest, TheLastOfTwoTicketsCounts) {
+  TestPort port;
+  std::atomic<int> got{0};
+  SpawnReceiver(port, [&](Isolate&, Ref message) {
+    ExpectList(ObjectOf(message), 50, 100);
+    ++got;
+    port.Close();
+  });
+  RunIsolate([&](Isolate& isolate) {
+    MakeList(isolate, 0, 0, 100);
+    MakeList(isolate, 1, 50, 100);
+    auto first = Prepare(isolate, port, isolate.field(0));
+    auto last = Prepare(isolate, port, isolate.field(1));
+    { const ExitTicket dropped = std::move(first).value(); }
+    EXPECT_TRUE(last.value().Commit().ok());
   });
   exits.WaitFor(2);
   EXPECT_EQ(got, 1);

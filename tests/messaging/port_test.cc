@@ -207,6 +207,24 @@ TEST_F(PortTest, FullByBytesAndOverQuota) {
   EXPECT_EQ(handled, 2);
 }
 
+TEST_F(PortTest, ImmediatesFillAPortThatIsBoundedByBytes) {
+  int handled = 0;
+  TestPort* port = nullptr;
+  RunIsolate([&](Isolate& isolate) {
+    port = &Open(isolate,
+                 [&](Isolate&, Ref) {
+                   if (++handled == 2) port->port.Close();
+                 },
+                 {.max_bytes = 2 * sizeof(Word)});
+    ExpectSent(isolate, port->to, Immediate(1));
+    EXPECT_EQ(SendImmediate(group(), port->to, Immediate(2)), SendStatus::kDelivered);
+    const Status full = ExpectNotSent(isolate, port->to, Immediate(3), SendStatus::kFull);
+    EXPECT_THAT(full.message(), HasSubstr("16 bytes wait"));
+    EXPECT_EQ(SendImmediate(group(), port->to, Immediate(3)), SendStatus::kFull);
+  });
+  EXPECT_EQ(handled, 2);
+}
+
 // What waited at a port that has been closed does not fill, nor empty, the next one.
 TEST_F(PortTest, ABoundedPortCountsItsOwnMessagesAlone) {
   int handled = 0;

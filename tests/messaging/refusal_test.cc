@@ -83,6 +83,43 @@ TEST_F(RefusalTest, BehindTheKeyOfAnEphemeron) {
   });
 }
 
+// A hash map of entries { hash, key, value }: the path names the entry and its key.
+TEST_F(RefusalTest, BehindAKeyOfAMap) {
+  const Receiver receiver = SpawnReceiver([](Isolate&, Ref) { ADD_FAILURE() << "a message"; });
+  RunSender([&](Isolate& isolate, const SendPort& to) {
+    constexpr size_t kEntries = 64;
+    constexpr size_t kBad = 37;
+    Mutator& mutator = isolate.mutator();
+    SetField(isolate, 0, RefOf(mutator.AllocateArray(*graph_types().structs, kEntries)));
+    const auto key_of = [](size_t i) {
+      return GraphTypes::kStructElements + i * GraphTypes::kStructSize + 8;
+    };
+    for (size_t i = 0; i < kEntries; i += 2) {
+      SetField(isolate, 1, RefOf(NewPair(isolate, i)));
+      Link(mutator, ObjectOf(isolate.field(0)), key_of(i), ObjectOf(isolate.field(1)));
+      Link(mutator, ObjectOf(isolate.field(0)), key_of(i) + 8, ObjectOf(isolate.field(1)));
+    }
+    // The key holds what cannot be sent, one object further on.
+    SetField(isolate, 1, RefOf(NewPair(isolate, kBad)));
+    SetField(isolate, 2, RefOf(mutator.Allocate(*graph_types().socket)));
+    Link(mutator, ObjectOf(isolate.field(1)), kB, ObjectOf(isolate.field(2)));
+    Link(mutator, ObjectOf(isolate.field(0)), key_of(kBad), ObjectOf(isolate.field(1)));
+    const auto names_the_key =
+        AllOf(HasSubstr("root -> \"Structs\" element 37 slot 0 -> \"Pair\" slot 1 -> \"Socket\""),
+              HasSubstr("unsendable"));
+    EXPECT_THAT(ExpectRefusedWithoutTrace(isolate, to, isolate.field(0)).message(), names_the_key);
+    const auto ticket =
+        PrepareExit(isolate, receiver.to(), isolate.field(0), nullptr, {.always_adopt = true});
+    ASSERT_FALSE(ticket.ok());
+    EXPECT_THAT(ticket.status().message(), names_the_key);
+    const auto frozen = Freeze(isolate, isolate.field(0));
+    ASSERT_FALSE(frozen.ok());
+    EXPECT_THAT(frozen.status().message(), names_the_key);
+    EXPECT_EQ(IdAt(Load(ObjectOf(isolate.field(0)), key_of(kBad))), kBad);
+  });
+  KillAndWait(receiver.id);
+}
+
 TEST_F(RefusalTest, AnEphemeronWhoseKeyIsNotReachedIsSentEmpty) {
   int handled = 0;
   TestPort* port = nullptr;

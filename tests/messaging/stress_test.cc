@@ -180,6 +180,90 @@ TEST_P(StressTest, Mixed) {
   keepers.clear();
 }
 
+// The group ends at some moment or other, with isolates running and messages of each kind about.
+TEST_P(StressTest, ShutDownInTheMiddle) {
+  constexpr int kRounds = 25;
+  uint64_t handled_in_all = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    SCOPED_TRACE(round);
+    GroupUnderTest other;
+    other.options = options;
+    other.options.client = &other.client;
+    other.options.resident_isolates = GetParam().resident_isolates;
+    IsolateGroup& ending = other.group();
+    std::atomic<uint64_t> handled{0};
+    std::deque<TestPort> ports(4);
+    const TestTypes& types = other.types();
+    std::atomic<int> open{0};
+    const auto pass_on = [&](Isolate& isolate, Ref message, size_t to) {
+      HandleScope scope(isolate.mutator());
+      const LocalRef kept(isolate.mutator(), message);
+      const uint64_t n = handled.fetch_add(1);
+      Status why;
+      const SendStatus status = Send(isolate, ports[to].to, kept.Get(), &why);
+      EXPECT_TRUE(status == SendStatus::kDelivered || status == SendStatus::kClosed ||
+                  why.code() == StatusCode::kCancelled)
+          << why.message();
+      if (n % 7 == 0) static_cast<void>(Freeze(isolate, kept.Get()));
+      if (n % 11 != 0) return;
+      // One that hands over a list of its own.
+      auto spawned = other.TrySpawn([&, to](Isolate& child) {
+        for (size_t i = 0; i < 300; ++i) {
+          const ObjectPtr pair = NewPair(child, types, i);
+          Link(child.mutator(), pair, kA, ObjectOf(child.field(0)));
+          SetField(child, 0, RefOf(pair));
+        }
+        auto ticket =
+            PrepareExit(child, ports[to].to, child.field(0), nullptr, {.always_adopt = true});
+        if (ticket.ok()) static_cast<void>(ticket.value().Commit());
+      });
+      EXPECT_TRUE(spawned.ok() || spawned.status().code() == StatusCode::kFailedPrecondition);
+    };
+    for (size_t i = 0; i < ports.size(); ++i) {
+      other.Spawn([&, i](Isolate& isolate) {
+        ports[i].handler = [&, i](Isolate& receiver, Ref message) {
+          pass_on(receiver, message, (i + 1) % ports.size());
+        };
+        auto opened = ReceivePort::Open(
+            isolate,
+            [](Isolate& receiver, Ref message, void* data) {
+              static_cast<TestPort*>(data)->handler(receiver, message);
+            },
+            &ports[i]);
+        ASSERT_TRUE(opened.ok());
+        ports[i].port = std::move(opened).value();
+        ports[i].to = ports[i].port.send_port();
+        ++open;
+      });
+    }
+    while (open.load() != static_cast<int>(ports.size())) platform::YieldThread();
+    other.Spawn([&](Isolate& isolate) {
+      for (size_t length : {1u, 20u, 600u}) {
+        SetField(isolate, 0, Ref{});
+        for (size_t i = 0; i < length; ++i) {
+          const ObjectPtr pair = NewPair(isolate, types, i);
+          Link(isolate.mutator(), pair, kA, ObjectOf(isolate.field(0)));
+          SetField(isolate, 0, RefOf(pair));
+        }
+        // The group may be ending already.
+        Status why;
+        const SendStatus status =
+            Send(isolate, ports[length % ports.size()].to, isolate.field(0), &why);
+        EXPECT_TRUE(status == SendStatus::kDelivered || status == SendStatus::kClosed ||
+                    why.code() == StatusCode::kCancelled)
+            << why.message();
+      }
+    });
+    const uint64_t until = static_cast<uint64_t>(round) * 5;
+    while (handled.load() < until) platform::YieldThread();
+    ending.Shutdown();
+    handled_in_all += handled.load();
+    other.before_end = [&] { ports.clear(); };
+    other.End();  // where it is looked at whether anything is left
+  }
+  EXPECT_GE(handled_in_all, 1'000u);
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Knobs, StressTest,
     ::testing::Values(

@@ -21,10 +21,11 @@ namespace {
 
 constexpr uint64_t kSeeds = ATOLL_TSAN || ATOLL_ASAN ? 1000 : 3000;
 
-/// One more, or a given one, for reproducing: ATOLL_SEED=n runs only that, with its trace printed.
+/// One more, or a given one, for reproducing: ATOLL_SCHEDULE_SEED=n runs only that, with its trace
+/// printed.
 template <typename Body>
 void ForEachSeed(Body body) {
-  if (const char* given = std::getenv("ATOLL_SEED")) {
+  if (const char* given = std::getenv("ATOLL_SCHEDULE_SEED")) {
     body(std::strtoull(given, nullptr, 10), true);
     return;
   }

@@ -2,13 +2,16 @@
 //
 //   ATOLL_SEED=n        another seed (every failure prints the one it had)
 //   ATOLL_STRESS_OPS=n  operations in all scenarios together; from ten million on, the totals are
-//                       checked too: enough collections of each kind, and enough adoptions
+//                       checked too: enough collections of each kind, enough adoptions; and of
+//                       isolates enough messages, hand-overs, parkings and kills
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
 
 #include "tests/stress/check.h"
+#include "tests/stress/community_scenario.h"
 #include "tests/stress/scenario.h"
 
 namespace Atoll::stress {
@@ -24,15 +27,18 @@ Totals& AllTotals() {
 uint64_t TotalWeight() {
   uint64_t weight = 0;
   for (const Scenario& scenario : AllScenarios()) weight += scenario.weight;
+  for (const CommunityScenario& scenario : AllCommunityScenarios()) weight += scenario.weight;
   return weight;
+}
+uint64_t ShareOf(uint32_t weight) {
+  return (OperationsFromEnvironment() * weight + TotalWeight() - 1) / TotalWeight();
 }
 
 class Stress : public ::testing::TestWithParam<const Scenario*> {};
 
 TEST_P(Stress, MatchesTheModel) {
   const Scenario& scenario = *GetParam();
-  const uint64_t operations =
-      (OperationsFromEnvironment() * scenario.weight + TotalWeight() - 1) / TotalWeight();
+  const uint64_t operations = ShareOf(scenario.weight);
   const Totals totals = RunScenario(scenario, SeedFromEnvironment(), operations);
   totals.Print(scenario.name);
   AllTotals().Add(totals);
@@ -56,6 +62,41 @@ INSTANTIATE_TEST_SUITE_P(All, Stress, ::testing::ValuesIn(Pointers()),
                            return std::string(info.param->name);
                          });
 
+CommunityTotals& AllCommunityTotals() {
+  static CommunityTotals totals;
+  return totals;
+}
+
+class IsolateStress : public ::testing::TestWithParam<const CommunityScenario*> {};
+
+TEST_P(IsolateStress, MatchesTheModel) {
+  // Too few say nothing: collections and kills come at their ticks.
+  constexpr uint64_t kFewest = 24 * 400;
+  const CommunityScenario& scenario = *GetParam();
+  const uint64_t operations = std::max(kFewest, ShareOf(scenario.weight));
+  const CommunityTotals totals = RunCommunity(scenario, SeedFromEnvironment(), operations);
+  totals.Print(scenario.name);
+  AllCommunityTotals().Add(totals);
+  EXPECT_GE(totals.groups, 2u);
+  EXPECT_GE(totals.sent, operations / 200);
+  EXPECT_GE(totals.received, totals.sent / 4);
+  EXPECT_GE(totals.handed_over, 1u);
+  EXPECT_GE(totals.killed, scenario.seats / 2);  // at the end, if not before
+  EXPECT_GE(totals.frozen, operations / 500);
+  EXPECT_GE(totals.refused + totals.closed + totals.full, 1u);
+}
+
+std::vector<const CommunityScenario*> CommunityPointers() {
+  std::vector<const CommunityScenario*> pointers;
+  for (const CommunityScenario& scenario : AllCommunityScenarios()) pointers.push_back(&scenario);
+  return pointers;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, IsolateStress, ::testing::ValuesIn(CommunityPointers()),
+                         [](const ::testing::TestParamInfo<const CommunityScenario*>& info) {
+                           return std::string(info.param->name);
+                         });
+
 class Summary : public ::testing::Environment {
  public:
   void SetUp() override {
@@ -65,8 +106,9 @@ class Summary : public ::testing::Environment {
   }
   void TearDown() override {
     const Totals& totals = AllTotals();
-    if (totals.operations == 0) return;
-    totals.Print("TOTAL");
+    const CommunityTotals& isolates = AllCommunityTotals();
+    if (totals.operations != 0) totals.Print("TOTAL");
+    if (isolates.operations != 0) isolates.Print("TOTAL");
     const auto& unit = *::testing::UnitTest::GetInstance();
     const bool all_ran = unit.test_to_run_count() == unit.total_test_count();
     if (!all_ran || OperationsFromEnvironment() < kLongRun) return;
@@ -74,6 +116,15 @@ class Summary : public ::testing::Environment {
     EXPECT_GE(totals.majors, 100u);
     EXPECT_GE(totals.groups, 100u);
     EXPECT_GE(totals.adoptions, 1'000u);
+    EXPECT_GE(isolates.minors, 1'000u);
+    EXPECT_GE(isolates.majors, 1'000u);
+    EXPECT_GE(isolates.groups, 100u);
+    EXPECT_GE(isolates.sent, 10'000u);
+    EXPECT_GE(isolates.frozen, 1'000u);
+    EXPECT_GE(isolates.handed_over, 500u);
+    EXPECT_GE(isolates.adoptions, 500u);
+    EXPECT_GE(isolates.parked, 1'000u);
+    EXPECT_GE(isolates.killed, 500u);
   }
 };
 

@@ -103,6 +103,8 @@ struct Node {
   bool guarded = false;      ///< has a guardian finalizer that has not fired
   bool was_guarded = false;  ///< a guardian brought it back: weak references to it may be cleared
   bool known_dead = false;   ///< a weak reference or finalizer told so
+  bool finalized = false;    ///< has a finalizer (in tests of isolates, whose copies are refused)
+  bool frozen = false;       ///< stands for a shared object, which all isolates read
   uint32_t length;           ///< elements
   uint32_t edge_count;
   uint32_t hash = 0;         ///< the identity hash, once asked for

@@ -25,45 +25,51 @@ struct World::Walk {
   std::vector<Node*> settled_ephemerons;
 };
 
-void World::Reach(Walk& walk, Node* node, Word word, const char* from, uint64_t from_id) {
+uintptr_t CheckObject(const Setting& setting, Mutator& mutator, const Node& node, Word word,
+                      const char* from, uint64_t from_id) {
   const auto from_number = static_cast<unsigned long long>(from_id);
-  const uintptr_t address = setting_.words->Decode(word);
-  STRESS_CHECK(word == setting_.words->Of(node->id, address),
+  const uintptr_t address = setting.words->Decode(word);
+  STRESS_CHECK(word == setting.words->Of(node.id, address),
                "%s %llu: the word 0x%llx for object %llu has other bits than were stored", from,
-               from_number, static_cast<unsigned long long>(word), Id(*node));
-  if (node->reached == walk.number) {
-    STRESS_CHECK(node->address == address, "%s %llu: object %llu is at 0x%zx and at 0x%zx", from,
-                 from_number, Id(*node), static_cast<size_t>(node->address),
-                 static_cast<size_t>(address));
-    return;
-  }
-  STRESS_CHECK(!node->known_dead, "%s %llu: object %llu is reached, but was reported dead", from,
-               from_number, Id(*node));
-  STRESS_CHECK(mutator_->InReservation(address) && address % kGranule == 0,
-               "%s %llu: object %llu would be at 0x%zx", from, from_number, Id(*node),
+               from_number, static_cast<unsigned long long>(word), Id(node));
+  STRESS_CHECK(!node.known_dead, "%s %llu: object %llu is reached, but was reported dead", from,
+               from_number, Id(node));
+  STRESS_CHECK(mutator.InReservation(address) && address % kGranule == 0,
+               "%s %llu: object %llu would be at 0x%zx", from, from_number, Id(node),
                static_cast<size_t>(address));
   const ObjectPtr object(address);
-  const Type& type = mutator_->TypeOf(object);
-  STRESS_CHECK(&type == setting_.types[static_cast<size_t>(node->kind)],
+  const Type& type = mutator.TypeOf(object);
+  STRESS_CHECK(&type == setting.types[static_cast<size_t>(node.kind)],
                "%s %llu: object %llu at 0x%zx should be a %s and has the type number %u", from,
-               from_number, Id(*node), static_cast<size_t>(address),
-               setting_.types[static_cast<size_t>(node->kind)]->name().c_str(), type.id());
-  if (HasElements(node->kind)) {
-    STRESS_CHECK(mutator_->LengthOf(object) == node->length, "object %llu: length %zu, not %u",
-                 Id(*node), mutator_->LengthOf(object), node->length);
+               from_number, Id(node), static_cast<size_t>(address),
+               setting.types[static_cast<size_t>(node.kind)]->name().c_str(), type.id());
+  if (HasElements(node.kind)) {
+    STRESS_CHECK(mutator.LengthOf(object) == node.length, "object %llu: length %zu, not %u",
+                 Id(node), mutator.LengthOf(object), node.length);
   }
-  const char* wrong = CheckData(object, *node);
+  const char* wrong = CheckData(object, node);
   STRESS_CHECK(wrong == nullptr, "%s %llu: object %llu (%s) at 0x%zx: %s", from, from_number,
-               Id(*node), type.name().c_str(), static_cast<size_t>(address), wrong);
-  if (node->hash != 0) {
-    STRESS_CHECK(mutator_->IdentityHash(object) == node->hash, "object %llu: its hash has changed",
-                 Id(*node));
+               Id(node), type.name().c_str(), static_cast<size_t>(address), wrong);
+  if (node.hash != 0) {
+    STRESS_CHECK(mutator.IdentityHash(object) == node.hash, "object %llu: its hash has changed",
+                 Id(node));
   }
-  STRESS_CHECK(node->stays_at == 0 || node->stays_at == address,
-               "%s %llu: object %llu has moved from 0x%zx to 0x%zx", from, from_number, Id(*node),
-               static_cast<size_t>(node->stays_at), static_cast<size_t>(address));
+  STRESS_CHECK(node.stays_at == 0 || node.stays_at == address,
+               "%s %llu: object %llu has moved from 0x%zx to 0x%zx", from, from_number, Id(node),
+               static_cast<size_t>(node.stays_at), static_cast<size_t>(address));
+  return address;
+}
+
+void World::Reach(Walk& walk, Node* node, Word word, const char* from, uint64_t from_id) {
+  if (node->reached == walk.number) {
+    STRESS_CHECK(word == setting_.words->Of(node->id, node->address),
+                 "%s %llu: the word 0x%llx for object %llu, which is at 0x%zx", from,
+                 static_cast<unsigned long long>(from_id), static_cast<unsigned long long>(word),
+                 Id(*node), static_cast<size_t>(node->address));
+    return;
+  }
+  node->address = CheckObject(setting_, *mutator_, *node, word, from, from_id);
   node->reached = walk.number;
-  node->address = address;
   ++walk.reached;
   walk.pending.push_back(node);
 }

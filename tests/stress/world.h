@@ -161,6 +161,11 @@ class World {
   uint32_t walk_number_ = 0;
 };
 
+/// Aborts unless `word` refers to the object that the node stands for, and that is as it should be
+/// but for its edges. Returns its address. `from` and its number are for the message.
+uintptr_t CheckObject(const Setting& setting, Mutator& mutator, const Node& node, Word word,
+                      const char* from, uint64_t from_id);
+
 /// A new id, unlike any other of the process.
 uint64_t NewId();
 
