@@ -160,8 +160,8 @@ void SafepointManager::AwaitHandshake(Requester& requester, MutatorThread& targe
     const bool watched = request.queued && !waiter.awaiting_release && next_report != 0;
     if (watched && waited >= next_report) {
       next_report *= 2;
-      const std::string name = target.name();
-      unlocked([&] { impl.Report(name, waited, "handshake"); });
+      // A copy of the name: once unlocked, the target may end.
+      unlocked([&, name = target.name()] { impl.Report(name, waited, "handshake"); });
     } else if (!fenced && !waiter.awaiting_release) {
       if (!waiter.condition.WaitFor(impl.mutex, Impl::kFirstPark)) {
         unlocked([] { platform::HeavyFence(); });
