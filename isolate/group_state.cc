@@ -81,6 +81,7 @@ Result<IsolateRecord*> GroupState::Make(const SpawnOptions& spawn, EnteredThread
   }
   IsolateRecord& record = *isolates.At(index);
   record.index = index;
+  record.keeper.store(0, std::memory_order_relaxed);
   record.home = home;
   // Relaxed: published by opening the inbox.
   record.generation.store(NewGeneration(), std::memory_order_relaxed);
@@ -107,6 +108,7 @@ bool GroupState::Post(IsolateId id, Envelope* envelope) {
     case Inbox::Pushed::kOwned:
       scheduler.Ready(record);
       return true;
+    case Inbox::Pushed::kContended:
     case Inbox::Pushed::kQueued:
       return true;
   }

@@ -57,7 +57,9 @@ class Inbox {
   enum class Pushed : uint8_t {
     kClosed,  ///< not taken: the envelope is the caller's still
     kQueued,  ///< the isolate's owner will see it
-    kOwned,   ///< taken, and the caller owns the isolate: pass it to the scheduler
+    /// The same, but another thread pushed in between, and was let go first.
+    kContended,
+    kOwned,  ///< taken, and the caller owns the isolate: pass it to the scheduler
   };
 
   /// Closed to open, with one envelope in it; the caller owns the isolate.
@@ -70,6 +72,7 @@ class Inbox {
   Pushed Push(Envelope* envelope) {
     // Relaxed: only compared; what it points to is the owner's business.
     uintptr_t word = word_.load(std::memory_order_relaxed);
+    Pushed pushed = Pushed::kQueued;
     for (;;) {
       if (ATOLL_UNLIKELY(word == kClosedWord)) return Pushed::kClosed;
       envelope->next = word <= kOwnedWord ? nullptr : reinterpret_cast<Envelope*>(word);
@@ -82,9 +85,10 @@ class Inbox {
         break;
       }
       StandBack();
+      pushed = Pushed::kContended;
       word = word_.load(std::memory_order_relaxed);
     }
-    return word == kIdleWord ? Pushed::kOwned : Pushed::kQueued;
+    return word == kIdleWord ? Pushed::kOwned : pushed;
   }
 
   /// Owner: all envelopes, oldest first; `last` is the newest of them.

@@ -138,6 +138,9 @@ struct alignas(64) IsolateRecord {
   // The first envelope. Here, since it may be discarded when the isolate has gone.
   Envelope start;
   uint32_t index;
+  // The worker that alone shall run the isolate for a while, see Scheduler::Gather; 0: any. A hint,
+  // relaxed: senders write it, too, and late ones may meet the entry's next isolate.
+  std::atomic<uint32_t> keeper;
   alignas(IsolateState) std::byte storage[sizeof(IsolateState)];
 
   IsolateState& state() { return *std::launder(reinterpret_cast<IsolateState*>(storage)); }

@@ -9,6 +9,8 @@ namespace {
 
 constexpr uint64_t kShortestNanos = 20'000;
 constexpr uint64_t kLongestNanos = 10'000'000;
+// Turns end after 200 us, unless one message takes longer.
+constexpr uint64_t kLongTurnNanos = 1'000'000;
 constexpr int kLooksBeforeSlower = 50;
 // The second time gives back what was not needed since the first.
 constexpr uint64_t kTrimNanos = 300'000'000;
@@ -95,7 +97,13 @@ bool Monitor::Look(Worker& worker, Seen& seen) {
     did_any = group_.scheduler.ShareNext(worker);
   }
   if (same_turn && !worker.queue.seems_empty()) group_.scheduler.WakeOneIfNeeded();
-  seen = {turns, is_away && !did_any, next};
+  const uint64_t now = platform::NowNanos();
+  const uint64_t since = same_turn ? seen.since : now;
+  if (running != nullptr && now - since > kLongTurnNanos && !worker.kept.seems_empty()) {
+    group_.scheduler.ReleaseKept(worker);
+    did_any = true;
+  }
+  seen = {turns, is_away && !did_any, next, since};
   return did_any;
 }
 

@@ -36,6 +36,7 @@ class Monitor {
     uint64_t turns = 0;
     bool was_away = false;
     IsolateRecord* next = nullptr;
+    uint64_t since = 0;  // of the turn, about
   };
 
   void Main();

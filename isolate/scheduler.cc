@@ -1,12 +1,23 @@
 #include "isolate/scheduler.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "isolate/entered_thread.h"
 #include "isolate/group_state.h"
 #include "isolate/turn.h"
 
 namespace Atoll {
+namespace {
+
+// IsolateRecord::keeper: a worker's number plus 1, and until when, in 2^22 ns (4 ms) that wrap
+// after 5 minutes. So a mark can be found so late that it seems to hold: then its isolate is kept
+// until the time has come again, or its keeper is busy with something long.
+constexpr uint32_t kWorkerBits = 16;
+constexpr int kTickShift = 22;
+uint16_t TickAt(uint64_t nanos) { return static_cast<uint16_t>(nanos >> kTickShift); }
+
+}  // namespace
 
 constinit thread_local WorkerThread* WorkerThread::current = nullptr;
 
@@ -162,14 +173,18 @@ IsolateRecord* Scheduler::Next(WorkerThread& thread, Worker& worker) {
     IsolateRecord* next = worker.next.exchange(nullptr, std::memory_order_acquire);
     if (next != nullptr) {
       if (ATOLL_LIKELY(++thread.lifo_turns < kLifoTurns) ||
-          (worker.queue.seems_empty() && global_.seems_empty())) {
+          (worker.queue.seems_empty() && worker.kept.seems_empty() && global_.seems_empty())) {
         return next;
       }
       worker.queue.Push(next);
     }
   }
   thread.lifo_turns = 0;
-  if (IsolateRecord* record = worker.queue.Pop()) return record;
+  const bool kept_first = thread.turns_taken % 2 == 0;
+  for (ReadyQueue* queue :
+       {kept_first ? &worker.kept : &worker.queue, kept_first ? &worker.queue : &worker.kept}) {
+    if (IsolateRecord* record = queue->Pop()) return record;
+  }
   if (IsolateRecord* record = global_.Pop()) return record;
   return StealFor(worker);
 }
@@ -196,6 +211,8 @@ bool Scheduler::AnyReady() const {
 
 void Scheduler::Ready(IsolateRecord* record, bool lately) {
   if (ATOLL_UNLIKELY(record->home != nullptr)) return record->home->Wake();
+  const uint32_t keeper = record->keeper.load(std::memory_order_relaxed);
+  if (ATOLL_UNLIKELY(keeper != 0) && ReadyAtKeeper(record, keeper)) return;
   WorkerThread* thread = WorkerThread::CurrentOf(group_);
   // While its isolate is native its worker may be handed on at any moment, and nobody looks into
   // the LIFO slot of a worker that has just been found without work.
@@ -205,7 +222,7 @@ void Scheduler::Ready(IsolateRecord* record, bool lately) {
   if (worker == nullptr) {
     global_.Push(record);
   } else if (lately) {
-    thread->wakes_of_next = 0;
+    thread->sends_at_next = thread->sends;
     // Release: whoever moves it sees the record as its owner left it. Acquire: the same of the old.
     // An empty slot is filled by this thread alone, so that needs no exchange.
     if (ATOLL_LIKELY(worker->next.load(std::memory_order_relaxed) == nullptr)) {
@@ -225,6 +242,57 @@ void Scheduler::Ready(IsolateRecord* record, bool lately) {
       }
       return;
     }
+  }
+  WakeOneIfNeeded();
+}
+
+bool Scheduler::ReadyAtKeeper(IsolateRecord* record, uint32_t keeper) {
+  const auto left = static_cast<int16_t>(static_cast<uint16_t>(keeper >> kWorkerBits) -
+                                         TickAt(platform::NowNanos()));
+  if (left <= 0) {
+    record->keeper.store(0, std::memory_order_relaxed);
+    return false;
+  }
+  Worker& worker = *workers_[keeper % (1u << kWorkerBits) - 1];
+  worker.kept.Push(record);
+  // Sequentially consistent, as in WakeOneIfNeeded: its thread looks here after it became idle.
+  if (idle_count_.load() != 0) WakeThreadOf(worker);
+  return true;
+}
+
+void Scheduler::NoteContention(IsolateRecord& target) {
+  WorkerThread* thread = WorkerThread::CurrentOf(group_);
+  if (thread == nullptr) return;
+  WorkerThread::Contention& contention = thread->contention;
+  if (contention.target != &target) {
+    contention = {&target, 0, thread->sends, platform::NowNanos()};
+  }
+  ++contention.times;
+}
+
+void Scheduler::GatherIfCheaper(WorkerThread& thread, IsolateRecord& record) {
+  const auto contention = std::exchange(thread.contention, {});
+  if (contention.times < kContentions) return;
+  const uint64_t sends = thread.sends - contention.sends;
+  if (platform::NowNanos() - contention.since > sends * kNanosToPassOn) return;
+  // All who send to it meet at the same worker, and those who send to another at another.
+  const size_t worker = contention.target->index % workers_.size();
+  const uint64_t until = platform::NowNanos() + kKeptNanos;
+  Keep(*contention.target, worker, until);
+  Keep(record, worker, until);
+  gatherings_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Scheduler::Keep(IsolateRecord& record, size_t worker, uint64_t until) {
+  if (worker >= (1u << kWorkerBits) - 1) return;
+  const uint32_t mark = uint32_t{TickAt(until)} << kWorkerBits | static_cast<uint32_t>(worker + 1);
+  record.keeper.store(mark, std::memory_order_relaxed);
+}
+
+void Scheduler::ReleaseKept(Worker& worker) {
+  while (IsolateRecord* record = worker.kept.Pop()) {
+    record->keeper.store(0, std::memory_order_relaxed);
+    worker.queue.Push(record);
   }
   WakeOneIfNeeded();
 }
@@ -251,15 +319,32 @@ void Scheduler::WakeOne() {
   {
     platform::MutexLock lock(mutex_);
     if (idle_.empty()) return;
-    WorkerThread* thread = idle_.back();
-    idle_.pop_back();
-    idle_count_.fetch_sub(1);
-    searching_.fetch_add(1);
-    thread->searching = true;
-    thread->woken = true;
-    thread->wake.NotifyOne();
+    Wake(idle_.end() - 1);
   }
   group_.monitor.NoteBusy();
+}
+
+void Scheduler::WakeThreadOf(const Worker& worker) {
+  {
+    platform::MutexLock lock(mutex_);
+    const auto idle = std::find_if(idle_.begin(), idle_.end(), [&worker](const auto* thread) {
+      // Relaxed: one that is idle keeps its worker.
+      return thread->worker.load(std::memory_order_relaxed) == &worker;
+    });
+    if (idle == idle_.end()) return;
+    Wake(idle);
+  }
+  group_.monitor.NoteBusy();
+}
+
+void Scheduler::Wake(std::vector<WorkerThread*>::iterator idle) {
+  WorkerThread& thread = **idle;
+  idle_.erase(idle);
+  idle_count_.fetch_sub(1);
+  searching_.fetch_add(1);
+  thread.searching = true;
+  thread.woken = true;
+  thread.wake.NotifyOne();
 }
 
 bool Scheduler::WaitForWork(WorkerThread& thread) {
@@ -275,7 +360,8 @@ bool Scheduler::WaitForWork(WorkerThread& thread) {
     idle_count_.fetch_add(1);
     // After this thread is seen to be idle: what became ready before is found here, what becomes
     // ready later wakes it.
-    found = AnyReady();
+    const Worker* own = thread.worker.load(std::memory_order_relaxed);
+    found = AnyReady() || !own->kept.empty();
     if (found) {
       // As if it had been woken: whoever saw a searching thread has woken none, for several
       // isolates, it may be; and the monitor may have seen all idle.

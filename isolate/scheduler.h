@@ -11,6 +11,12 @@
 //   the queue        FIFO, under a lock. Other workers steal from its front.
 // and those woken by threads without a worker in one queue of the group.
 //
+// Isolates that send to the same one from several workers, message upon message, are *gathered*:
+// for a while one worker alone runs them and their receiver. They wait there in
+//   the kept queue   FIFO, in turns with the queue; nobody steals from it.
+// For what they pass costs less than passing it between processors. If a turn of that worker
+// becomes long, others get them after all.
+//
 // A turn that wakes one isolate wakes no thread; the second one does, if a worker is idle and none
 // is looking for work already. One isolate that waits in a queue for another turn wakes a thread
 // only after 50 us.
@@ -68,6 +74,7 @@ struct Worker {
   // and release: whoever takes the isolate owns it.
   std::atomic<IsolateRecord*> next{nullptr};
   ReadyQueue queue;
+  ReadyQueue kept;
   uint64_t waiting_since = 0;  // when the first one in the queue came; of the thread
   // For the monitor, which looks closer before it does anything. Set (release: it has just been
   // made, perhaps) and cleared in managed state. Only the monitor ends residences.
@@ -101,8 +108,17 @@ struct WorkerThread {
   std::atomic<Worker*> worker{nullptr};
   uint32_t lifo_turns = 0;     // in a row
   uint32_t turns_taken = 0;    // for a look at the group's queue now and then
-  uint32_t wakes_of_next = 0;  // messages sent since the LIFO slot was filled
-  bool searching = false;      // counted in Scheduler::searching_
+  uint32_t sends = 0;          // messages sent to isolates that were ready
+  uint32_t sends_at_next = 0;  // when the LIFO slot was filled
+  // Of the turn: an isolate that others were sending to at the same moment.
+  struct Contention {
+    IsolateRecord* target = nullptr;
+    uint32_t times = 0;
+    uint32_t sends = 0;  // before the first time
+    uint64_t since = 0;
+  };
+  Contention contention;
+  bool searching = false;  // counted in Scheduler::searching_
   std::unique_ptr<GraphCopier> copier;
   StableTable<IsolateRecord>::Cache records;
   uint64_t next_generation = 0;
@@ -128,6 +144,7 @@ struct WorkerThread {
 
 class Scheduler {
  public:
+  static constexpr uint32_t kContentions = 4;  ///< in a turn: it was no accident
   explicit Scheduler(GroupState& group) : group_(group) {}
   ~Scheduler();
 
@@ -141,10 +158,23 @@ class Scheduler {
   /// The running isolate has sent something to one that is ready already.
   void NoteSend() {
     WorkerThread* thread = WorkerThread::CurrentOf(group_);
-    if (thread != nullptr && (++thread->wakes_of_next & (kSendsBeforeShare - 1)) == 0) {
+    if (thread != nullptr &&
+        ((++thread->sends - thread->sends_at_next) & (kSendsBeforeShare - 1)) == 0) {
       ShareNext(*thread);
     }
   }
+  /// The running isolate has sent something to `target` at the same moment as another.
+  ATOLL_COLD void NoteContention(IsolateRecord& target);
+  /// After a turn in which NoteContention was called: gathers the isolate and the one that it sent
+  /// to, if, all that contention included, it took less time for a message than processors take to
+  /// pass one on.
+  ATOLL_COLD void GatherIfCheaper(WorkerThread& thread, IsolateRecord& record);
+  /// Until then, in NowNanos, the isolate runs on that worker alone.
+  static void Keep(IsolateRecord& record, size_t worker, uint64_t until);
+  /// What a worker keeps is anybody's again: it is busy with something long.
+  void ReleaseKept(Worker& worker);
+  /// How often isolates have been gathered.
+  uint64_t gatherings() const { return gatherings_.load(std::memory_order_relaxed); }
   /// Moves what is in a worker's LIFO slot to its queue, for others to steal. False: nothing was.
   bool ShareNext(Worker& worker);
   /// Wakes a thread to steal what is in queues, if one is idle and none is on its way.
@@ -161,15 +191,23 @@ class Scheduler {
   static constexpr uint64_t kWaitNanos = 50'000;
   static constexpr uint32_t kLifoTurns = 16;
   static constexpr uint32_t kGlobalInterval = 61;
+  static constexpr uint64_t kNanosToPassOn = 400;  // a message, between two busy processors
+  static constexpr uint64_t kKeptNanos = 100'000'000;
   static constexpr uint64_t kFlushNanos = 100'000'000;  // idle for this long: caches are given back
 
   void AddThread(Worker* worker);
   void Main(WorkerThread& thread);
   IsolateRecord* Next(WorkerThread& thread, Worker& worker);
   IsolateRecord* StealFor(Worker& worker);
+  // The keeper's queue, if the isolate has one still.
+  bool ReadyAtKeeper(IsolateRecord* record, uint32_t keeper);
   bool AnyReady() const;
   ATOLL_COLD void ShareNext(WorkerThread& thread);
   ATOLL_COLD void WakeOne();
+  // The thread of that worker, if it is idle.
+  void WakeThreadOf(const Worker& worker);
+  // Under the mutex: one of the idle.
+  void Wake(std::vector<WorkerThread*>::iterator idle);
   // False: the scheduler stops.
   bool WaitForWork(WorkerThread& thread);
   // Of a thread that is among the idle: until it is woken.
@@ -180,6 +218,7 @@ class Scheduler {
   std::vector<std::unique_ptr<Worker>> workers_;  // made before the first thread
   ReadyQueue global_;
   std::atomic<uint32_t> idle_count_{0};  // see ReadyQueue::empty
+  std::atomic<uint64_t> gatherings_{0};  // relaxed: a count
   std::atomic<uint32_t> searching_{0};   // threads woken that have found nothing yet; likewise
   platform::Mutex mutex_;                // guards what follows
   std::vector<WorkerThread*> idle_;      // with a worker, waiting for work

@@ -94,6 +94,7 @@ void RunTurn(WorkerThread& thread, IsolateRecord& record) {
   }
   isolate.EnterTurn();
   isolate.HandleMessages();
+  if (ATOLL_UNLIKELY(thread.contention.times != 0)) group.scheduler.GatherIfCheaper(thread, record);
   if (isolate.ShallEnd()) {
     isolate.End(thread);
     return;

@@ -159,6 +159,9 @@ SendStatus PostMessage(MessagingState& messaging, PortEntry& entry, Message* mes
     case Inbox::Pushed::kOwned:
       messaging.group.scheduler.Ready(owner);
       return SendStatus::kDelivered;
+    case Inbox::Pushed::kContended:
+      messaging.group.scheduler.NoteContention(*owner);
+      [[fallthrough]];
     case Inbox::Pushed::kQueued:
       messaging.group.scheduler.NoteSend();
       return SendStatus::kDelivered;

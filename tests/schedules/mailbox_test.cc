@@ -147,6 +147,7 @@ class Post {
           Touch(box);
           Ready(box);
           break;
+        case Inbox::Pushed::kContended:
         case Inbox::Pushed::kQueued:
           break;
         case Inbox::Pushed::kClosed:
