@@ -230,7 +230,7 @@ TEST_F(BecomeAtExitTest, ATicketIsVoid) {
 // Isolates send, freeze and park graphs that refer to a shared object, which becomes another all
 // the time: no copy may mix the two, or refer to one that has been replaced.
 TEST_F(BecomeOfIsolatesTest, CopiesNeverMixOldAndNew) {
-  constexpr int kRounds = 60;
+  constexpr int kRounds = 20;
   constexpr size_t kLength = 40'000;  // polls, and enough blocks for polls while they are shared
   options.heap.stress.verify = false;
   MakeShared();
