@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "atoll/gc.h"
+#include "gc/become.h"
 #include "gc/gc_log.h"
 #include "gc/major_collection.h"
 #include "gc/minor_collection.h"
@@ -245,6 +246,23 @@ Status CollectorImpl::Verify() {
         result = VerifyAll(stopped);
       });
   return status.ok() ? result : status;
+}
+
+Status CollectorImpl::Become(const StoppedScope& stopped, std::span<const Ref> before,
+                             std::span<const Ref> after) {
+  platform::MutexLock regions(heap_.regions_mutex);
+  Status checked;
+  {
+    BecomeRun run(heap_, stopped);
+    if (Status status = run.Prepare(before, after); !status.ok()) return status;
+    run.Rewrite();
+    if (!heap_.options.stress.verify) return Status::Ok();
+    checked = run.Check();
+  }
+  if (checked.ok()) checked = VerifyAll(stopped);
+  ATOLL_CHECK(checked.ok(), "heap \"%s\", after a Become: %s", heap_.options.name.c_str(),
+              checked.message().c_str());
+  return Status::Ok();
 }
 
 Result<std::unique_ptr<Heap>> CreateHeap(const HeapOptions& options) {

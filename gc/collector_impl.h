@@ -21,6 +21,8 @@ class CollectorImpl final : public Collector {
   Status Collect(Mutator& mutator, Mutator::Collection kind) override;
   Status CollectAll() override;
   Status Verify() override;
+  Status Become(const StoppedScope& stopped, std::span<const Ref> before,
+                std::span<const Ref> after) override;
 
  private:
   enum class Kind : uint8_t { kMinor, kMajor, kGroup };

@@ -175,7 +175,19 @@ void SharedCollection::Settle(Slot weak_slot) {
   }
 }
 
+// What the group keeps weakly.
+class SharedCollection::WeakRootSettler final : public RootVisitor {
+ public:
+  explicit WeakRootSettler(SharedCollection& collection) : collection_(collection) {}
+  void VisitSlot(Slot slot) override { collection_.Settle(slot); }
+
+ private:
+  SharedCollection& collection_;
+};
+
 void SharedCollection::ProcessWeak() {
+  WeakRootSettler settler(*this);
+  for (GroupRoots* roots : heap_.group_roots) roots->VisitWeakRoots(settler);
   for (RegionState* region : heap_.regions) {
     if (region->AnyNoCollectScope()) continue;
     region->persistents->ForEach(/*weak=*/true, [this](Slot slot) { Settle(slot); });

@@ -34,6 +34,7 @@ struct SharedCounters {
 ///   ephemerons                         their shared keys, and what their values refer to, count as
 ///                                      reached, as in the regions' own collections
 ///   finalizers, keys of weak tables    are private: shared objects have none
+///   weak roots of the group            cleared when what they refer to is not marked
 ///
 /// The phases are called in this order, once each.
 class SharedCollection final : private RootVisitor, private SlotVisitor {
@@ -48,6 +49,8 @@ class SharedCollection final : private RootVisitor, private SlotVisitor {
   const SharedCounters& counters() const { return counters_; }
 
  private:
+  class WeakRootSettler;
+
   void VisitSlot(Slot slot) override { Visit(slot); }
   void Visit(Slot slot);
   void VisitSlots(uintptr_t object, bool weak_too);

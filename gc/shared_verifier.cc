@@ -191,6 +191,9 @@ class SharedVerifier {
       auto check = [&](Word word) { fn(word, "root " + std::to_string(i++) + " of the group"); };
       RootChecker checker(check);
       roots->VisitRoots(checker);
+      auto check_weak = [&](Word word) { fn(word, "a weak root of the group"); };
+      RootChecker weak_checker(check_weak);
+      roots->VisitWeakRoots(weak_checker);
     }
   }
 

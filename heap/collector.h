@@ -2,6 +2,7 @@
 #define ATOLL_HEAP_COLLECTOR_H_
 
 #include <cstddef>
+#include <span>
 
 #include "atoll/mutator.h"
 #include "atoll/status.h"
@@ -27,6 +28,9 @@ class Collector {
   /// All regions, with all mutators stopped.
   virtual Status CollectAll() = 0;
   virtual Status Verify() = 0;
+  /// See include/atoll/become.h; the stop is one of this heap, for it.
+  virtual Status Become(const StoppedScope& stopped, std::span<const Ref> before,
+                        std::span<const Ref> after) = 0;
 };
 
 }  // namespace Atoll

@@ -56,6 +56,10 @@ struct HeapState {
 
   std::vector<GroupRoots*> group_roots;  // guarded by regions_mutex
 
+  // How many Becomes there were. Changed with all mutators stopped: one that is managed finds by it
+  // that what it holds raw across its own polls may be another object's by now.
+  uint64_t becomes = 0;
+
   mutable platform::Mutex stats_mutex;  // guards the three histograms and the sums below
   Histogram minor_pauses;
   Histogram major_pauses;

@@ -38,6 +38,10 @@ struct MutatorRecord {
   /// Refreshes what the barrier compares with, after the region's own part changed.
   void UseYoungTag(uint32_t tag) { mutator.young_tag_ = tag; }
   bool in_no_collect_scope() const { return mutator.no_collect_depth_ != 0; }
+  /// Whether a NoCollectScope is open that is no StartsAnewScope's.
+  bool in_lasting_no_collect_scope() const {
+    return mutator.no_collect_depth_ != starts_anew_depth;
+  }
   bool has_open_handles() const {
     return mutator.stack_refs_ != nullptr ||
            (mutator.handle_next_ != handles->words || handles->previous != nullptr);
@@ -64,6 +68,24 @@ struct MutatorRecord {
   BlockIndex buffer_block = kNoBlock;
   RememberedSet remembered;
   std::vector<Finalizer> due_finalizers;  ///< thread-affine, their objects dead
+  uint32_t starts_anew_depth = 0;         ///< of StartsAnewScopes
+};
+
+/// A NoCollectScope of the library's own code that polls in it: it looks after each poll whether
+/// there was a Become (HeapState::becomes), and if so forgets all references that it held raw, and
+/// starts anew from handles.
+class StartsAnewScope {
+ public:
+  explicit StartsAnewScope(Mutator& mutator) : scope_(mutator), record_(mutator.record()) {
+    ++record_.starts_anew_depth;
+  }
+  ~StartsAnewScope() { --record_.starts_anew_depth; }
+  StartsAnewScope(const StartsAnewScope&) = delete;
+  StartsAnewScope& operator=(const StartsAnewScope&) = delete;
+
+ private:
+  const NoCollectScope scope_;
+  MutatorRecord& record_;
 };
 
 }  // namespace Atoll

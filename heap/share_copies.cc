@@ -1,5 +1,7 @@
 #include "heap/share_copies.h"
 
+#include <algorithm>
+
 #include "heap/heap_state.h"
 #include "heap/object_model.h"
 #include "heap/region_state.h"
@@ -21,15 +23,24 @@ void MarkObjects(const HeapState& heap, uintptr_t first, uintptr_t end) {
   }
 }
 
-void ShareCopies(RegionState& region, FunctionRef<void()> poll) {
+bool ShareCopies(RegionState& region, FunctionRef<bool()> poll) {
   HeapState& heap = region.heap;
   const AddressSpace& space = *heap.space;
   size_t marked = 0;
+  bool goes_on = true;
   region.filling_young.ForEach(space, [&](BlockIndex block) {
+    if (!goes_on) return;
     const uintptr_t first = space.AddressOf(block);
     MarkObjects(heap, first, first + space.info(block).top);
-    if (++marked % kBlocksPerPoll == 0) poll();
+    if (++marked % kBlocksPerPoll == 0) goes_on = poll();
   });
+  if (!goes_on) {
+    region.filling_young.ForEach(space, [&](BlockIndex block) {
+      std::fill_n(space.marks(block), kMarkWordsPerBlock, 0);
+      std::fill_n(space.covers(block), kCoverWordsPerBlock, 0);
+    });
+    return false;
+  }
   BlockList small;
   BlockList large;
   {
@@ -47,6 +58,7 @@ void ShareCopies(RegionState& region, FunctionRef<void()> poll) {
     ClearFlag(space.AddressOf(head), header::kLarge);
     heap.shared.TakeOverLarge(head);
   }
+  return true;
 }
 
 }  // namespace Atoll

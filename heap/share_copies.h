@@ -16,10 +16,12 @@ void MarkObjects(const HeapState& heap, uintptr_t first, uintptr_t end);
 ///
 /// Managed state of the calling thread's mutator, which keeps alive what the copies refer to.
 /// `poll` is called now and then, and may let others stop the caller: no collection sees the copies
-/// yet. After its last call nothing polls: whoever needs the objects holds on to one of them then.
+/// yet. If it returns false, then so does this, and the copies are what they were: what they refer
+/// to may have been replaced (Become). After its last call nothing polls: whoever needs the objects
+/// holds on to one of them then.
 ///
 /// Cost: O(objects) to mark them, with polls; O(blocks) for the change itself.
-void ShareCopies(RegionState& region, FunctionRef<void()> poll);
+[[nodiscard]] bool ShareCopies(RegionState& region, FunctionRef<bool()> poll);
 
 }  // namespace Atoll
 

@@ -89,9 +89,9 @@ void RegionSink::Commit() {
   region_.own->young_large.Splice(space, region_.filling_large);
 }
 
-void RegionSink::Share(FunctionRef<void()> poll) {
+bool RegionSink::Share(FunctionRef<bool()> poll) {
   CloseBlock();
-  ShareCopies(region_, poll);
+  return ShareCopies(region_, poll);
 }
 
 void RegionSink::Abandon() {

@@ -39,6 +39,7 @@ enum class CopyFailure : uint8_t {
   kIdentity,     ///< an object of a type that is not identity_free, where only such are copied
   kTransfer,     ///< an object with a `transfer` hook, and the copy is to be shared
   kForeignSlot,  ///< a trace callback visited a slot outside its object
+  kReplaced,     ///< there was a Become: begin anew, from where the roots are now
 };
 
 /// Packs into a buffer of its own; what it holds then is read through graph().
@@ -151,8 +152,9 @@ class RegionSink {
 
   /// All that was copied is the region's from now on.
   void Commit();
-  /// All that was copied is the group's from now on, instead. See ShareCopies.
-  void Share(FunctionRef<void()> poll);
+  /// All that was copied is the group's from now on, instead, unless `poll` has said no. See
+  /// ShareCopies.
+  [[nodiscard]] bool Share(FunctionRef<bool()> poll);
   /// Nothing was copied: the blocks go back.
   void Abandon();
 

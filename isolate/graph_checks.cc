@@ -1,12 +1,15 @@
 #include "isolate/graph_checks.h"
 
+#include <optional>
 #include <span>
 #include <string>
 
 #include "atoll/function_ref.h"
+#include "atoll/handles.h"
 #include "gc/mark_stack.h"
 #include "heap/flip_to_shared.h"
 #include "heap/heap_state.h"
+#include "heap/mutator_record.h"
 #include "heap/object_model.h"
 #include "heap/object_slots.h"
 #include "heap/region_state.h"
@@ -35,18 +38,20 @@ class Walk {
         seen_(*heap.space, heap.allocator),
         stack_(heap.allocator) {}
 
-  /// The first bad object found, or 0.
+  /// The first bad object found, or 0. Ends early if there was a Become.
   uintptr_t Run(Ref root) {
     Reach(root.word);
     size_t looked_at = 0;
     MarkEntry entry;
-    while (found_ == 0 && !no_memory_ && stack_.Pop(&entry)) {
+    while (found_ == 0 && !no_memory_ && !was_replaced() && stack_.Pop(&entry)) {
       ForEachSlotOf(heap_, entry, [this](Slot slot) { Reach(slot.Load().word); });
       if (++looked_at % kObjectsPerPoll == 0) source_.Poll();
     }
     return found_;
   }
   bool no_memory() const { return no_memory_; }
+  /// What was found is of no value: look anew, from where the root is now.
+  bool was_replaced() const { return heap_.becomes != becomes_; }
   const CopiedObjects& seen() const { return seen_; }
 
  private:
@@ -72,14 +77,23 @@ class Walk {
   MarkStack stack_;
   uintptr_t found_ = 0;
   bool no_memory_ = false;
+  const uint64_t becomes_ = heap_.becomes;
 };
 
 // Reason: const char*(const Type&), why an object is bad.
 template <typename Reason>
-Status Check(Mutator& source, Ref root, const char* what, Judge judge, Reason reason) {
-  NoCollectScope scope(source);
-  Walk walk(source, source.region().state().heap, judge);
-  const uintptr_t found = walk.Run(root);
+Status Check(Mutator& source, Ref word, const char* what, Judge judge, Reason reason) {
+  StartsAnewScope scope(source);
+  HandleScope handles(source);
+  LocalRef kept(source, word);
+  std::optional<Walk> latest;
+  uintptr_t found = 0;
+  do {
+    latest.emplace(source, source.region().state().heap, judge);
+    found = latest->Run(kept.Get());
+  } while (latest->was_replaced());
+  const Walk& walk = *latest;
+  const Ref root = kept.Get();
   if (found != 0) {
     const Type& type = source.TypeOf(ObjectPtr(found));
     return {

@@ -1,5 +1,6 @@
 #include "isolate/graph_copier.h"
 
+#include "heap/mutator_record.h"
 #include "heap/object_model.h"
 #include "heap/share_copies.h"
 #include "isolate/copy_path.h"
@@ -111,15 +112,27 @@ struct GraphCopier::Impl {
     return failed_object != 0 ? CopyFailure::kFinalizer : CopyFailure::kNone;
   }
 
-  /// Copies what `roots` reach into `image`.
-  CopyFailure CopyIntoImage(Mutator& source, std::span<const Ref> roots, size_t max_bytes,
+  /// Copies what `roots` reach into `image`. If there is a Become meanwhile, `roots` are what they
+  /// have become.
+  CopyFailure CopyIntoImage(Mutator& source, std::span<const Ref>& roots, size_t max_bytes,
                             const CopyOptions& options) {
-    buffers.ClearCommit();
-    image.Begin(std::min(max_bytes, kLargeObjectThreshold));
-    image.SetRoots(roots);
-    return WithEncoding([&]<typename E>() {
-      return Copy<E>(source, image.roots, image.roots_inside.data(), image, options);
-    });
+    for (;;) {
+      buffers.ClearCommit();
+      buffers.roots = roots;
+      image.Begin(std::min(max_bytes, kLargeObjectThreshold));
+      image.SetRoots(roots);
+      const CopyFailure failure = WithEncoding([&]<typename E>() {
+        return Copy<E>(source, image.roots, image.roots_inside.data(), image, options);
+      });
+      if (ATOLL_LIKELY(failure != CopyFailure::kReplaced)) return failure;
+      BeginAnew(roots);
+    }
+  }
+  /// After kReplaced: the roots as they are now, and no copies.
+  ATOLL_COLD void BeginAnew(std::span<const Ref>& roots) {
+    roots_now.swap(buffers.new_roots);
+    roots = roots_now;
+    buffers.Clear();
   }
   /// Puts the image into the Shared space, if `commit` says that all is well once there is room.
   CopyFailure ShareImage(FunctionRef<bool()> commit, Ref* root) {
@@ -168,6 +181,7 @@ struct GraphCopier::Impl {
   const Encoding encoding;
   CopyBuffers buffers;
   ImageSink image;
+  std::vector<Ref> roots_now;  // after a Become
   uintptr_t failed_object = 0;
   size_t transfer_bytes = 0;
   RegionState* destination = nullptr;  // of the last CopyInto
@@ -184,7 +198,7 @@ Result<GraphCopier::Packing> GraphCopier::Pack(Mutator& source, std::span<const 
     return Status(StatusCode::kFailedPrecondition,
                   "mutator \"" + source.name() + "\" packs objects while not managed");
   }
-  NoCollectScope scope(source);
+  StartsAnewScope scope(source);
   const CopyFailure failure = impl.CopyIntoImage(source, roots, max_bytes, options);
   Status status;
   Packing packing = Packing::kTooLarge;
@@ -214,8 +228,8 @@ Result<bool> GraphCopier::CopySmallIntoShared(Mutator& source, Ref root, Ref* co
     return Status(StatusCode::kFailedPrecondition,
                   "mutator \"" + source.name() + "\" shares objects while not managed");
   }
-  NoCollectScope scope(source);
-  const std::span<const Ref> roots(&root, 1);
+  StartsAnewScope scope(source);
+  std::span<const Ref> roots(&root, 1);
   CopyOptions shared = options;
   shared.for_shared = true;
   CopyFailure failure = CopyFailure::kNone;
@@ -250,35 +264,46 @@ Status GraphCopier::CopyInto(Mutator& source, Ref root, Mutator& destination, Re
                 destination.region().name() +
                 "\": the destination is another region of the same heap, its mutator native"};
   }
-  NoCollectScope source_scope(source);
-  NoCollectScope destination_scope(destination);
-  impl.buffers.ClearCommit();
+  StartsAnewScope source_scope(source);
+  StartsAnewScope destination_scope(destination);
   impl.destination = &to;
-  RegionSink sink(to);
-  Word word = root.word;
-  const CopyFailure failure = impl.WithEncoding([&]<typename E>() {
-    return impl.Copy<E>(source, std::span<Word>(&word, 1), nullptr, sink, options);
-  });
-  Status status;
-  if (ATOLL_LIKELY(failure == CopyFailure::kNone)) {
-    if (!options.for_shared) {
-      sink.Commit();
-    } else if (Commit(source)) {
-      sink.Share([&source] { source.Poll(); });
-    } else {
-      sink.Abandon();
-      impl.buffers.Clear();
-      CopyOptions without = options;
-      without.publishes = false;
-      return CopyInto(source, root, destination, copied, without);
+  std::span<const Ref> roots(&root, 1);
+  CopyOptions now = options;
+  for (;;) {
+    impl.buffers.ClearCommit();
+    impl.buffers.roots = roots;
+    RegionSink sink(to);
+    Word word = roots[0].word;
+    CopyFailure failure = impl.WithEncoding([&]<typename E>() {
+      return impl.Copy<E>(source, std::span<Word>(&word, 1), nullptr, sink, now);
+    });
+    if (ATOLL_LIKELY(failure == CopyFailure::kNone)) {
+      bool is_done = true;
+      if (!now.for_shared) {
+        sink.Commit();
+      } else if (!Commit(source)) {
+        now.publishes = false;
+        is_done = false;
+      } else if (!sink.Share([&] { return PollKeepingRoots(source, impl.buffers); })) {
+        failure = CopyFailure::kReplaced;
+        is_done = false;
+      }
+      if (ATOLL_LIKELY(is_done)) {
+        *copied = Ref{word};
+        impl.buffers.Clear();
+        return Status::Ok();
+      }
     }
-    *copied = Ref{word};
-  } else {
     sink.Abandon();
-    status = impl.Explain(source, std::span<const Ref>(&root, 1), failure, &destination);
+    if (failure == CopyFailure::kReplaced) {
+      impl.BeginAnew(roots);
+      continue;
+    }
+    Status status;
+    if (failure != CopyFailure::kNone) status = impl.Explain(source, roots, failure, &destination);
+    impl.buffers.Clear();
+    if (!status.ok()) return status;
   }
-  impl.buffers.Clear();
-  return status;
 }
 
 bool GraphCopier::Commit(Mutator& source) {

@@ -16,10 +16,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
+#include <span>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
+#include "atoll/handles.h"
 #include "gc/mark_stack.h"
 #include "gc/strong_slots.h"
 #include "heap/flip_to_shared.h"
@@ -57,6 +60,8 @@ struct CopyBuffers {
     transfers.clear();
   }
 
+  std::span<const Ref> roots;  // of the copy that is being made; kept by handles while it polls
+  std::vector<Ref> new_roots;  // where they are now, of one that ended with kReplaced
   CopiedObjects copied;
   MarkStack stack;
   SegmentedVector<uintptr_t> weak_references;  // copies
@@ -69,6 +74,21 @@ struct CopyBuffers {
   std::unordered_set<uintptr_t> flips;
   std::vector<Transfer> transfers;
 };
+
+/// A poll of a copy whose buffers these are. False: there was a Become, which may have replaced
+/// whatever the copy has seen; then `new_roots` are what its roots are now.
+ATOLL_COLD inline bool PollKeepingRoots(Mutator& source, CopyBuffers& buffers) {
+  const HeapState& heap = source.region().state().heap;
+  const uint64_t becomes = heap.becomes;
+  HandleScope scope(source);
+  std::deque<LocalRef> kept;
+  for (const Ref root : buffers.roots) kept.emplace_back(source, root);
+  source.Poll();
+  if (heap.becomes == becomes) return true;
+  buffers.new_roots.clear();
+  for (const LocalRef& root : kept) buffers.new_roots.push_back(root.Get());
+  return false;
+}
 
 template <typename E, typename Sink>
 class GraphCopy final : private SlotVisitor {
@@ -325,9 +345,12 @@ class GraphCopy final : private SlotVisitor {
     return true;
   }
 
-  // Answers handshakes and stops; nothing of the source moves. False: cancelled.
+  // Answers handshakes and stops; nothing of the source moves. False: cancelled, or replaced.
   bool Poll() {
-    source_.Poll();
+    ATOLL_SCHEDULE_POINT("copy: poll");
+    if (ATOLL_UNLIKELY(source_.PollPending()) && !PollKeepingRoots(source_, buffers_)) {
+      Fail(CopyFailure::kReplaced);
+    }
     budget_ = static_cast<int64_t>(options_.poll_bytes);
     if (options_.is_cancelled()) Fail(CopyFailure::kCancelled);
     return ok();

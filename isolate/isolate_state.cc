@@ -93,6 +93,7 @@ void IsolateState::VisitRoots(RootVisitor& visitor) {
 
 void IsolateState::VisitSharedRefs(RootVisitor& visitor) {
   if (parked) parked.view().VisitSharedRefs(visitor);
+  if (offer != nullptr) offer->visit_shared(*offer, visitor);
   const auto visit = [&](Envelope* envelope) {
     if (envelope->kind->visit_shared != nullptr) envelope->kind->visit_shared(envelope, visitor);
   };
@@ -259,7 +260,7 @@ void IsolateState::End(WorkerThread& thread) {
   const ExitListener listener = on_exit;
   Envelope* const listening = listeners;
   void* const data = data_;
-  HandOver* const taker = offer;  // which was committed: LeaveTurn has taken back others
+  HandOver* taker = offer;  // which was committed: LeaveTurn has taken back others
   Residence* const place = residence;
   const uint32_t index = record.index;
   IsolateRecord& left_record = record;
@@ -268,6 +269,11 @@ void IsolateState::End(WorkerThread& thread) {
   Envelope* const inbox = left_record.inbox.Close();
   left_record.generation.store(0, std::memory_order_relaxed);  // see IsolateRecord
   this->~IsolateState();
+  if (taker != nullptr && !taker->takes_residence) {
+    // Before this thread can be stopped: nobody visits any more what it carries.
+    taker->fn(*taker, nullptr);
+    taker = nullptr;
+  }
   const bool rewound = taker == nullptr && place->mutator().TryRewind();
   // Who pinned them is gone, and the next owner knows nothing of it.
   if (taker != nullptr) place->region().state().pins.clear();

@@ -26,9 +26,13 @@ struct IsolateExtension {
 };
 
 /// Passes on all that an isolate owned, which lies in `residence` (its mutator native), after its
-/// last turn. Takes the residence over.
+/// last turn. Takes the residence over. Or, with `takes_residence` false, passes on what it carries
+/// itself: then it is called in managed state, without a residence.
 struct HandOver {
   void (*fn)(HandOver& hand_over, Residence* residence);
+  /// Visits the references to shared objects that it carries.
+  void (*visit_shared)(HandOver& hand_over, RootVisitor& visitor);
+  bool takes_residence = true;
   /// Whose; null from the end of the turn in which it was offered, if it was not committed.
   IsolateState* isolate = nullptr;
 };

@@ -2,6 +2,7 @@
 #include <string>
 #include <utility>
 
+#include "atoll/handles.h"
 #include "heap/heap_state.h"
 #include "heap/mutator_record.h"
 #include "heap/region_state.h"
@@ -15,16 +16,17 @@ namespace {
 // What is copied instead: a region's worth of garbage is not dragged along by so little.
 constexpr size_t kTinyBytes = 4096;
 
-// Changes whenever the region's mutator allocates or collects.
+// Changes whenever the region's mutator allocates or collects, and by a Become.
 struct AllocationMark {
   uintptr_t top = 0;
   size_t blocks = 0;
   uint64_t collections = 0;
+  uint64_t becomes = 0;
 
   static AllocationMark Of(const Mutator& mutator) {
     const RegionState& region = mutator.region().state();
     return {mutator.record().top(), region.blocks.load(std::memory_order_relaxed),  // own
-            region.collection_epoch};
+            region.collection_epoch, region.heap.becomes};
   }
   friend bool operator==(const AllocationMark&, const AllocationMark&) = default;
 };
@@ -49,11 +51,12 @@ bool TryPackTiny(IsolateState& isolate, Ref root, Message* message) {
 }  // namespace
 
 struct ExitOffer final : HandOver {
-  explicit ExitOffer(GroupState& of_group) : HandOver{Pass}, group(of_group) {}
+  explicit ExitOffer(GroupState& of_group) : HandOver{Pass, VisitShared}, group(of_group) {}
 
   static ExitTicket Ticket(ExitOffer* offer) { return ExitTicket(offer); }
   // After the isolate's end.
   static void Pass(HandOver& hand_over, Residence* residence);
+  static void VisitShared(HandOver& hand_over, RootVisitor& visitor);
 
   GroupState& group;
   Message* message = nullptr;
@@ -64,15 +67,17 @@ void ExitOffer::Pass(HandOver& hand_over, Residence* residence) {
   auto& offer = static_cast<ExitOffer&>(hand_over);
   Message* message = offer.message;
   MessagingState& messaging = MessagingState::Of(WorkerThread::Current()->group);
-  const bool is_copied = message->kind != &kRegionMessage;
-  if (!is_copied) message->residence = residence;
+  if (residence != nullptr) message->residence = residence;
   if (PostMessage(messaging, *messaging.ports.At(message->port_index), message,
                   {messaging.group, nullptr}) != SendStatus::kDelivered) {
     message->kind->discard(messaging.group, message);
   }
-  // Behind the message: it takes as long as the region is large.
-  if (is_copied) WorkerThread::Current()->GiveResidence(residence, /*is_empty=*/false);
   delete &offer;
+}
+
+void ExitOffer::VisitShared(HandOver& hand_over, RootVisitor& visitor) {
+  Message* message = static_cast<ExitOffer&>(hand_over).message;
+  if (message->kind->visit_shared != nullptr) message->kind->visit_shared(message, visitor);
 }
 
 ExitTicket::~ExitTicket() {
@@ -160,17 +165,20 @@ Result<ExitTicket> PrepareExit(Isolate& isolate, const SendPort& port, Ref root,
   // From here on the ticket's end frees what there is.
   ExitTicket ticket = ExitOffer::Ticket(offer);
 
+  HandleScope scope(isolate.mutator());
+  LocalRef kept(isolate.mutator(), root);
   if (!options.always_adopt && TryPackTiny(state, root, message)) {
     message->bytes = kTinyBytes;
+    offer->takes_residence = false;
   } else {
     if (region.unsendable_count != 0) {
-      if (Status sendable = CheckSendable(isolate.mutator(), root); !sendable.ok()) {
+      if (Status sendable = CheckSendable(isolate.mutator(), kept.Get()); !sendable.ok()) {
         return sendable;
       }
     }
     // Relaxed: own.
     message->bytes = region.blocks.load(std::memory_order_relaxed) * kBlockSize;
-    state.residence->carried = root;
+    state.residence->carried = kept.Get();
   }
   *status = CountMessage(*entry, *message, explanation);
   if (*status != SendStatus::kDelivered) return why;

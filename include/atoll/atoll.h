@@ -3,6 +3,7 @@
 #define ATOLL_ATOLL_H_
 
 #include "atoll/background_compiler.h"
+#include "atoll/become.h"
 #include "atoll/gc.h"
 #include "atoll/handles.h"
 #include "atoll/heap.h"

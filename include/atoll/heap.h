@@ -77,6 +77,10 @@ class GroupRoots {
   /// change need a lock of the holder's own, not held across calls of the heap. Touches no heap
   /// object and calls nothing of the heap.
   virtual void VisitRoots(RootVisitor& visitor) = 0;
+  /// Visits every reference that keeps nothing alive, in the same way. Group collections give those
+  /// to dead objects back as the zero word: the holder forgets what it knew of them. A Become gives
+  /// back another object, which the holder takes for the one before, or forgets.
+  virtual void VisitWeakRoots(RootVisitor& visitor) { (void)visitor; }
 };
 
 /// What an embedder did that would break an invariant, if it had not been refused.

@@ -64,6 +64,7 @@ struct GroupCounts {
   std::atomic<uint64_t> full{0};        ///< and over quota
   std::atomic<uint64_t> closed{0};      ///< to ports that were
   std::atomic<uint64_t> voided{0};      ///< tickets
+  std::atomic<uint64_t> replaced{0};    ///< by a Become
   std::atomic<uint64_t> frozen{0};      ///< graphs
   std::atomic<uint64_t> residences{0};  ///< turns in another residence than the one before: parked
   std::atomic<uint64_t> refused_memory{0};

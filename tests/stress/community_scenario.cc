@@ -214,6 +214,7 @@ CommunityTotals TotalsOf(Community& community) {
   totals.full = counts.full.load();
   totals.closed = counts.closed.load();
   totals.frozen = counts.frozen.load();
+  totals.replaced = counts.replaced.load();
   totals.handed_over = counts.handed_over.load();
   totals.voided = counts.voided.load();
   totals.parked = counts.residences.load();
@@ -292,6 +293,7 @@ void CommunityTotals::Add(const CommunityTotals& other) {
   full += other.full;
   closed += other.closed;
   frozen += other.frozen;
+  replaced += other.replaced;
   handed_over += other.handed_over;
   adoptions += other.adoptions;
   voided += other.voided;
@@ -307,12 +309,13 @@ void CommunityTotals::Print(const char* name) const {
   std::printf(
       "stress: isolates, %-16s %10llu operations, collections: %llu minor %llu major %llu group; "
       "%llu sent, %llu received, %llu discarded, %llu refused, %llu full, %llu closed; %llu "
-      "frozen; %llu handed over, %llu adopted, %llu voided; %llu parked; %llu spawned, %llu "
+      "frozen; %llu replaced; %llu handed over, %llu adopted, %llu voided; %llu parked; %llu "
+      "spawned, %llu "
       "killed, %llu failed; %llu allocations refused\n",
       name, number(operations), number(minors), number(majors), number(groups), number(sent),
       number(received), number(discarded), number(refused), number(full), number(closed),
-      number(frozen), number(handed_over), number(adoptions), number(voided), number(parked),
-      number(spawned), number(killed), number(failed), number(refused_memory));
+      number(frozen), number(replaced), number(handed_over), number(adoptions), number(voided),
+      number(parked), number(spawned), number(killed), number(failed), number(refused_memory));
   std::fflush(stdout);
 }
 

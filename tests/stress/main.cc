@@ -46,6 +46,9 @@ TEST_P(Stress, MatchesTheModel) {
   EXPECT_GE(totals.majors, 1u);
   EXPECT_GE(totals.groups, 1u);
   EXPECT_GE(totals.adoptions, 1u);
+  if (operations >= 100'000) {
+    EXPECT_GE(totals.replaced, 1u);
+  }
   if (scenario.region_limit != 0 && operations >= 100'000) {
     EXPECT_GE(totals.refused_allocations, 1u);
   }
@@ -78,6 +81,7 @@ TEST_P(IsolateStress, MatchesTheModel) {
   totals.Print(scenario.name);
   AllCommunityTotals().Add(totals);
   EXPECT_GE(totals.groups, 2u);
+  EXPECT_GE(totals.replaced, 1u);
   EXPECT_GE(totals.sent, operations / 200);
   EXPECT_GE(totals.received, totals.sent / 4);
   EXPECT_GE(totals.handed_over, 1u);

@@ -87,6 +87,8 @@ class Member {
   void AskHash(Isolate& isolate);
   void AddFinalizer(Isolate& isolate);
   void UsePersistent(Isolate& isolate);
+  /// Another object takes the place of one, frozen ones too (replacement.cc).
+  void Replace(Isolate& isolate);
   void Collect(Isolate& isolate);
   /// A Pair with a fresh id, in root 0: the root of a message. It refers to a part of the graph, or
   /// to `fresh` objects that nothing else refers to. Null: no memory.

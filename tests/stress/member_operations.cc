@@ -184,6 +184,7 @@ void Member::Operate(Isolate& isolate) {
     Verify(isolate);
     return;
   }
+  if (choice < 892) return Replace(isolate);
   isolate.mutator().Poll();
 }
 

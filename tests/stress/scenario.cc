@@ -234,6 +234,7 @@ void Totals::Add(const Totals& other) {
   majors += other.majors;
   groups += other.groups;
   adoptions += other.adoptions;
+  replaced += other.replaced;
   refused_allocations += other.refused_allocations;
   exchanged += other.exchanged;
   walks += other.walks;
@@ -244,9 +245,10 @@ void Totals::Print(const char* name) const {
   auto number = [](uint64_t value) { return static_cast<unsigned long long>(value); };
   std::printf(
       "stress: %-20s %11llu operations, collections: %8llu minor %7llu major %6llu group, "
-      "%7llu adoptions, %llu allocations refused, %llu exchanges, %llu live objects on average\n",
+      "%7llu adoptions, %llu replaced, %llu allocations refused, %llu exchanges, %llu live objects "
+      "on average\n",
       name, number(operations), number(minors), number(majors), number(groups), number(adoptions),
-      number(refused_allocations), number(exchanged),
+      number(replaced), number(refused_allocations), number(exchanged),
       number(walks == 0 ? 0 : walked_objects / walks));
   std::fflush(stdout);
 }
@@ -338,6 +340,7 @@ Totals RunScenario(const Scenario& scenario, uint64_t seed, uint64_t operations)
     totals.exchanged = board.exchanged.load();
     for (auto& worker : workers) {
       totals.refused_allocations += worker->refused_allocations();
+      totals.replaced += worker->replaced();
       totals.walks += worker->walks();
       totals.walked_objects += worker->walked_objects();
     }

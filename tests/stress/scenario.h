@@ -34,6 +34,7 @@ struct Totals {
   uint64_t majors = 0;
   uint64_t groups = 0;
   uint64_t adoptions = 0;
+  uint64_t replaced = 0;
   uint64_t refused_allocations = 0;
   uint64_t exchanged = 0;
   uint64_t walks = 0;

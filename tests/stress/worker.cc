@@ -104,6 +104,7 @@ void Worker::OperateRarely(World& world) {
   if (due(rates_.minor)) Collect(world, Mutator::Collection::kMinor);
   if (due(rates_.major)) Collect(world, Mutator::Collection::kMajor);
   if (due(rates_.group)) CollectGroup(world);
+  if (due(rates_.become)) Replace(world);
   if (due(rates_.verify)) Verify(world, Exactness::kLoose);
   if (depth_ == 0 && due(rates_.side_world)) BuildSideWorld(world, /*adopt=*/false);
   if (due(rates_.refuse_memory)) {

@@ -21,6 +21,7 @@ struct Rates {
   uint32_t side_world =
       8'000;  ///< a region of its own, that is then adopted, handed over or dropped
   uint32_t verify = 2'000;
+  uint32_t become = 3'000;     ///< objects are replaced by others like them
   uint32_t refuse_memory = 0;  ///< the system refuses a request soon
 };
 
@@ -58,6 +59,7 @@ class Worker {
   void Run(World& world, uint64_t operations);
 
   uint64_t refused_allocations() const { return refused_allocations_; }
+  uint64_t replaced() const { return replaced_; }
   uint64_t walks() const { return walks_; }
   uint64_t walked_objects() const { return walked_objects_; }
 
@@ -100,6 +102,9 @@ class Worker {
   void TakeGuarded(World& world);
   void ChangeExternalBytes(World& world);
 
+  // Other objects in place of those there are (replacement.cc).
+  void Replace(World& world);
+
   // Collections and regions (worker.cc).
   void Collect(World& world, Mutator::Collection kind);
   void CollectGroup(World& world);
@@ -117,6 +122,7 @@ class Worker {
   Random random_;
   uint64_t operation_ = 0;
   uint64_t refused_allocations_ = 0;
+  uint64_t replaced_ = 0;
   uint64_t walks_ = 0;           ///< comparisons of heap and model, and
   uint64_t walked_objects_ = 0;  ///< the live objects they saw
   int depth_ = 0;
