@@ -1,15 +1,9 @@
-// What the compiler makes and the interpreter runs.
+// The instructions that the compiler makes and the interpreter runs.
 #ifndef SOM_BYTECODE_H_
 #define SOM_BYTECODE_H_
 
 #include <cstdint>
-#include <memory>
-#include <string>
-#include <vector>
 
-#include "call_site.h"
-#include "globals.h"
-#include "lexer.h"
 #include "value.h"
 
 namespace som {
@@ -86,39 +80,6 @@ enum class Outcome : uint8_t {
 };
 /// `values` are receiver and arguments, on the stack.
 using Primitive = Outcome (*)(Process& process, Ref* values);
-
-/// A method, or the code of a block. Shared by all isolates, complete before it is published. What
-/// it refers to in the heap lies in Program. 16: see CallSite.
-struct alignas(16) Method {
-  Symbol* selector = nullptr;
-  Class* holder = nullptr;
-  Primitive primitive = nullptr;
-  Ref object;  ///< as SOM code sees it; of methods
-
-  // A frame: self, arguments, [block,] [context,] locals, then what is computed.
-  uint16_t arity = 0;
-  uint16_t locals = 0;        ///< slots between the arguments (or the context) and the operands
-  uint16_t context_slot = 0;  ///< 0: there is none
-  uint16_t max_operands = 0;
-  bool is_block = false;
-  bool returns_non_locally = false;  ///< of blocks: it, or a block in it, has a ^
-
-  std::vector<Instruction> code;
-  std::vector<Location> places;  ///< in the source, of each instruction
-  std::vector<Ref> literals;
-  std::vector<GlobalName*> globals;
-  std::vector<Method*> blocks;
-  struct LiteralArray {
-    std::vector<Ref> elements;
-    std::vector<int32_t> nested;  ///< for each element: the array that it is, or -1
-    uint32_t place;               ///< in the isolate's statics
-  };
-  std::vector<LiteralArray> arrays;
-  std::unique_ptr<CallSite[]> sites;
-
-  uint32_t slots() const { return arity + 1u + locals + max_operands; }
-  std::string Name() const;
-};
 
 }  // namespace som
 

@@ -21,7 +21,7 @@ ATOLL_ALWAYS_INLINE Context* Outwards(Ref context, int levels) {
 #define LOAD()                          \
   do {                                  \
     frame = stack_.frame;               \
-    method = frame->method;             \
+    code = frame->code;                 \
     pc = frame->pc;                     \
     base = stack_.values + frame->base; \
     sp = stack_.top;                    \
@@ -53,19 +53,19 @@ ATOLL_ALWAYS_INLINE Context* Outwards(Ref context, int levels) {
     break;                                            \
   }                                                   \
   goto send;
-#define JUMP_IF_NOT(expected, other, keep)                  \
-  if (sp[-1] == (expected)) {                               \
-    --sp;                                                   \
-    pc += instruction.a;                                    \
-  } else if (ATOLL_LIKELY(sp[-1] == (other))) {             \
-    sp -= (keep) ? 0 : 1;                                   \
-    pc = method->code.data() + instruction.b;               \
-  } else {                                                  \
-    const CallSite& site = method->sites[pc->b];            \
-    ++pc;                                                   \
-    for (int i = 0; i < site.arity; ++i) *sp++ = nil;       \
-    SAVE();                                                 \
-    CONTINUE(DoesNotUnderstand(site.selector, site.arity)); \
+#define JUMP_IF_NOT(expected, other, keep)                    \
+  if (sp[-1] == (expected)) {                                 \
+    --sp;                                                     \
+    pc += instruction.a;                                      \
+  } else if (ATOLL_LIKELY(sp[-1] == (other))) {               \
+    sp -= (keep) ? 0 : 1;                                     \
+    pc = code->begin() + instruction.b;                       \
+  } else {                                                    \
+    const SendSite& site = code->sites[pc->b];                \
+    ++pc;                                                     \
+    for (int i = 0; i < site.arity; ++i) *sp++ = nil;         \
+    SAVE();                                                   \
+    CONTINUE(DoesNotUnderstand(site.selector(), site.arity)); \
   }
 
 // [loop]
@@ -74,7 +74,7 @@ Outcome Process::Interpret() {
   Atoll::Mutator& mutator = this->mutator();
   const Ref nil = universe.nil();
   Frame* frame;
-  const Method* method;
+  const Code* code;
   const Instruction* pc;
   Ref* base;
   Ref* sp;
@@ -86,29 +86,29 @@ Outcome Process::Interpret() {
         *sp++ = base[instruction.b];
         break;
       case Op::kPushOuter:
-        *sp++ = Outwards(base[method->context_slot], instruction.a)->elements()[instruction.b];
+        *sp++ = Outwards(base[code->context_slot], instruction.a)->elements()[instruction.b];
         break;
       case Op::kPushField:
         *sp++ = To<Instance>(base[0])->fields()[instruction.b];
         break;
       // [/loop]
       case Op::kPushStatic: {
-        const uint32_t place = To<ClassObject>(base[0])->info->first_static + instruction.b;
-        const Ref value = Statics::Get(*isolate_, place);
+        const uint32_t field = To<ClassObject>(base[0])->info->first_field + instruction.b;
+        const Ref value = isolate_->field(field);
         *sp++ = value.word != 0 ? value : nil;
         break;
       }
       case Op::kPushLiteral:
-        *sp++ = method->literals[instruction.b];
+        *sp++ = code->literals[instruction.b];
         break;
       case Op::kPushArray: {
-        const Ref made = Statics::Get(*isolate_, method->arrays[instruction.b].place);
+        const Ref made = isolate_->field(code->method->arrays[instruction.b].field);
         if (ATOLL_LIKELY(made.word != 0)) {
           *sp++ = made;
           break;
         }
         SAVE();
-        const Ref array = MakeLiteralArray(*method, instruction.b);
+        const Ref array = MakeLiteralArray(*code->method, instruction.b);
         LOAD();
         *sp++ = base[0];
         if (array.word == 0) goto no_memory;
@@ -128,20 +128,20 @@ Outcome Process::Interpret() {
         *sp++ = universe.false_object();
         break;
       case Op::kPushGlobal: {
-        const GlobalName& name = *method->globals[instruction.b];
-        const Ref value = GlobalValue(name);
+        const GlobalUse& global = code->globals[instruction.b];
+        const Ref value = GlobalValue(global.field);
         if (ATOLL_LIKELY(value.word != 0)) {
           *sp++ = value;
           break;
         }
         *sp++ = base[0];
         SAVE();
-        CONTINUE(UnknownGlobal(name.symbol));
+        CONTINUE(UnknownGlobal(global.name));
         break;
       }
       case Op::kPushBlock: {
         SAVE();
-        const Ref block = MakeBlock(method->blocks[instruction.b]);
+        const Ref block = MakeBlock(code->blocks[instruction.b]);
         *sp++ = base[0];
         if (ATOLL_UNLIKELY(block.word == 0)) goto no_memory;
         sp[-1] = block;
@@ -165,7 +165,7 @@ Outcome Process::Interpret() {
         break;
       // [store]
       case Op::kStoreOuter: {
-        Context* context = Outwards(base[method->context_slot], instruction.a);
+        Context* context = Outwards(base[code->context_slot], instruction.a);
         if (ATOLL_LIKELY(Store(RefOf(context->ptr()), &context->elements()[instruction.b], sp[-1])))
           break;
         goto frozen;
@@ -182,8 +182,8 @@ Outcome Process::Interpret() {
         goto frozen;
       // [/store]
       case Op::kStoreStatic: {
-        const uint32_t place = To<ClassObject>(base[0])->info->first_static + instruction.b;
-        if (ATOLL_UNLIKELY(!Statics::Set(*isolate_, place, sp[-1]))) goto no_memory;
+        const uint32_t field = To<ClassObject>(base[0])->info->first_field + instruction.b;
+        if (ATOLL_UNLIKELY(!isolate_->SetField(field, sp[-1]).ok())) goto no_memory;
         break;
       }
       case Op::kPop:
@@ -203,7 +203,7 @@ Outcome Process::Interpret() {
           goto no_memory;
         }
         auto* context = reinterpret_cast<Context*>(made.address());
-        Ref& slot = base[method->context_slot];
+        Ref& slot = base[code->context_slot];
         context->elements()[0] = slot;
         for (uint32_t i = 1; i < instruction.b; ++i) context->elements()[i] = nil;
         slot = RefOf(made);
@@ -231,18 +231,16 @@ Outcome Process::Interpret() {
       // [send]
       case Op::kSend:
       send : {
-        CallSite& site = method->sites[instruction.b];
+        SendSite& site = code->sites[instruction.b];
         const uint32_t type_id = universe.TypeIdOfValue(sp[-1 - site.arity]);
         const Method* callee = site.Find(type_id);
         if (ATOLL_UNLIKELY(callee == nullptr)) {
-          Method* found = universe.ClassOfType(type_id)->Lookup(site.selector);
-          if (found == nullptr) {
-            SAVE();
-            CONTINUE(DoesNotUnderstand(site.selector, site.arity));
+          SAVE();
+          callee = Miss(site, type_id);
+          if (callee == nullptr) {
+            CONTINUE(DoesNotUnderstand(site.selector(), site.arity));
             break;
           }
-          site.Remember(type_id, found);
-          callee = found;
         }
         if (callee->primitive != nullptr) {
           SAVE();
@@ -271,20 +269,20 @@ Outcome Process::Interpret() {
       }
       // [/send]
       case Op::kSendSuper: {
-        const CallSite& site = method->sites[instruction.b];
-        const Class* above = site.super_of->superclass;
-        const Method* callee = above == nullptr ? nullptr : above->Lookup(site.selector);
+        SendSite& site = code->sites[instruction.b];
         SAVE();
-        CONTINUE(callee == nullptr ? DoesNotUnderstand(site.selector, site.arity)
+        const Method* callee = site.Find(SendSite::kSuper);
+        if (ATOLL_UNLIKELY(callee == nullptr)) callee = Miss(site, SendSite::kSuper);
+        CONTINUE(callee == nullptr ? DoesNotUnderstand(site.selector(), site.arity)
                                    : Invoke(callee, site.arity));
         break;
       }
       case Op::kJump:
-        pc = method->code.data() + instruction.b;
+        pc = code->begin() + instruction.b;
         break;
       // [poll]
       case Op::kJumpBack:
-        pc = method->code.data() + instruction.b;
+        pc = code->begin() + instruction.b;
         if (ATOLL_LIKELY(!mutator.PollPending() && --fuel_ != 0)) break;
       poll:
         fuel_ = kPollsPerLook;

@@ -34,7 +34,7 @@ Outcome Unknown(Process& process, Ref*) {
 Primitive FindPrimitive(const Class& holder, std::string_view selector) {
   const Table& table = AllPrimitives();
   for (const Class* at = &holder; at != nullptr; at = at->superclass) {
-    const auto found = table.find({at->name->text, selector});
+    const auto found = table.find({at->name->view(), selector});
     if (found != table.end()) return found->second;
   }
   return Unknown;

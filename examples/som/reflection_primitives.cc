@@ -11,7 +11,7 @@ namespace {
 Class* InfoOf(Ref value) { return To<ClassObject>(value)->info; }
 
 Outcome Name(Process&, Ref* values) {
-  return Process::Return(values, InfoOf(values[0])->name->object);
+  return Process::Return(values, InfoOf(values[0])->name->ref());
 }
 
 Outcome Superclass(Process& process, Ref* values) {
@@ -22,7 +22,7 @@ Outcome Superclass(Process& process, Ref* values) {
 Outcome New(Process& process, Ref* values) {
   const Class* info = InfoOf(values[0]);
   if (ATOLL_UNLIKELY(info->kind != Kind::kInstance)) {
-    return process.Fail("instances of " + info->name->text + " are not made by new");
+    return process.Fail("instances of " + info->name->text() + " are not made by new");
   }
   const ObjectPtr made = process.Allocate(*info);
   if (ATOLL_UNLIKELY(!made)) return process.FailOfMemory();
@@ -46,7 +46,7 @@ Outcome ReturnArray(Process& process, Ref* values, const Items& items, ToObject 
 
 Outcome Fields(Process& process, Ref* values) {
   return ReturnArray(process, values, InfoOf(values[0])->fields,
-                     [](const Symbol* symbol) { return symbol->object; });
+                     [](const Symbol* symbol) { return symbol->ref(); });
 }
 Outcome Methods(Process& process, Ref* values) {
   return ReturnArray(process, values, InfoOf(values[0])->methods,
@@ -55,7 +55,7 @@ Outcome Methods(Process& process, Ref* values) {
 
 Outcome HasMethod(Process& process, Ref* values) {
   for (const Method* method : InfoOf(values[0])->methods) {
-    if (method->selector->object == values[1]) {
+    if (method->selector->ref() == values[1]) {
       return Process::Return(values, process.universe().true_object());
     }
   }
@@ -63,7 +63,7 @@ Outcome HasMethod(Process& process, Ref* values) {
 }
 
 Outcome Signature(Process&, Ref* values) {
-  return Process::Return(values, To<MethodObject>(values[0])->info->selector->object);
+  return Process::Return(values, To<MethodObject>(values[0])->info->selector->ref());
 }
 Outcome Holder(Process&, Ref* values) {
   return Process::Return(values, To<MethodObject>(values[0])->info->holder->object);
@@ -79,8 +79,8 @@ Outcome InvokeOnWith(Process& process, Ref* values) {
                         " arguments, and gets " + std::to_string(count));
   }
   if (!universe.ClassOf(values[1])->IsSubclassOf(method->holder)) {
-    return process.Fail("its receivers are instances of " + method->holder->name->text +
-                        ", not of " + universe.ClassOf(values[1])->name->text);
+    return process.Fail("its receivers are instances of " + method->holder->name->text() +
+                        ", not of " + universe.ClassOf(values[1])->name->text());
   }
   const auto at = values - process.stack().values;
   const Ref receiver = values[1];
