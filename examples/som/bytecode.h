@@ -3,6 +3,7 @@
 #define SOM_BYTECODE_H_
 
 #include <cstdint>
+#include <string_view>
 
 #include "value.h"
 
@@ -62,6 +63,35 @@ enum class Op : uint8_t {
   kReturn,
   kReturnSelf,
   kReturnNonLocal,
+
+  // What follows only the optimizer makes.
+  //
+  // Superinstructions: the first of these instructions, and where they can all the others.
+  kPushSlotSlot,   // kPushSlot, kPushSlot
+  kPushFieldSlot,  // kPushField, kPushSlot
+  kSlotToField,    // kPushSlot, kPopField
+  kAddSmall,       // kPushSmall, kAdd
+  kSubtractSmall,  // kPushSmall, kSubtract
+  kLessJump,       // a comparison, kJumpIfNotTrue or kJumpIfNotFalse
+  kLessEqualJump,
+  kGreaterJump,
+  kGreaterEqualJump,
+  kEqualJump,
+  kNotEqualJump,
+  kLoopTest,       // kDup2, kLessEqual, kJumpIfNotTrue [...] kPushSecond, kPopSlot
+  kCountJumpBack,  // kCount, kJumpBack
+  kReturnSlot,     // kPushSlot, kReturn
+  kReturnField,    // kPushField, kReturn
+  // Sends whose work is done in place, for receivers of the classes met: b is the Inlined.
+  kInlinedConstant,
+  kInlinedSelf,
+  kInlinedField,
+  kInlinedSetField,
+  kInlinedArrayAt,
+  kInlinedArrayAtPut,
+  kInlinedArrayLength,
+  kInlinedStringLength,
+  kInlinedNew,
 };
 
 struct Instruction {
@@ -80,6 +110,13 @@ enum class Outcome : uint8_t {
 };
 /// `values` are receiver and arguments, on the stack.
 using Primitive = Outcome (*)(Process& process, Ref* values);
+
+struct PrimitiveEntry {
+  std::string_view class_name;  ///< «Integer», «Integer class»
+  std::string_view selector;
+  Primitive primitive;
+  Op inlined = Op::kSend;  ///< what does its work in optimized code; kSend: nothing
+};
 
 }  // namespace som
 

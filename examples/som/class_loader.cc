@@ -206,7 +206,9 @@ Method* ClassLoader::NewMethod(Class& info, MethodNode& node,
     if (method->selector == nullptr) return no_memory();
     method->holder = &info;
     method->arity = static_cast<uint16_t>(method->selector->Arity());
-    method->primitive = FindPrimitive(info, node.selector);
+    const PrimitiveEntry& entry = FindPrimitive(info, node.selector);
+    method->primitive = entry.primitive;
+    method->inlined = entry.inlined;
   } else {
     method = CompileMethod(universe_, info, node, made, error);
     if (method == nullptr) return nullptr;
@@ -219,6 +221,35 @@ Method* ClassLoader::NewMethod(Class& info, MethodNode& node,
   To<MethodObject>(method->object)->info = method;
   return method;
 }
+
+// [define]
+Method* ClassLoader::Define(Class& info, std::string source, std::string* error) {
+  SourceError why;
+  std::unique_ptr<MethodNode> node;
+  {
+    const Atoll::NativeScope native(Atoll::Isolate::Current()->mutator());  // touches no object
+    node = ParseMethod("a method of " + info.name->text(), source, &why);
+  }
+  std::vector<std::unique_ptr<Method>> made;
+  Method* method = node == nullptr ? nullptr : NewMethod(info, *node, &made, &why);
+  if (method == nullptr) {
+    *error = why.ToString();
+    return nullptr;
+  }
+  // All is done but what others must not see half of.
+  const Atoll::Status changed = universe_.program().Change(
+      Atoll::SafepointLevel::kDeopt, "a method is defined",
+      [&](const Atoll::StoppedScope& stopped) {
+        Method* replaced = info.Add(*method);
+        for (auto& owned : made) info.owned.push_back(std::move(owned));
+        universe_.program().ResetCallSites(stopped, reinterpret_cast<uintptr_t>(method->selector));
+        universe_.hot_code().Invalidate(stopped, method->selector, replaced);
+      });
+  if (changed.ok()) return method;
+  *error = changed.message();
+  return nullptr;
+}
+// [/define]
 
 bool ClassLoader::Publish(std::unique_ptr<Class> owned, SourceError* error) {
   Class* info = owned.get();

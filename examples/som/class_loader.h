@@ -16,7 +16,7 @@ class Universe;
 
 /// Thread-safe. Files are read and parsed beside each other; one at a time makes a class of it,
 /// with the program's lock exclusively, and the first makes it for all. A class that cannot be
-/// loaded leaves nothing behind. All in managed state.
+/// loaded leaves nothing behind; one that is there changes by Define alone. All in managed state.
 class ClassLoader {
  public:
   explicit ClassLoader(Universe& universe) : universe_(universe) {}
@@ -29,6 +29,10 @@ class ClassLoader {
   };
   /// The class of that name, loaded now unless it was before.
   Loaded Load(const std::string& name);
+  /// Compiles a method, and puts it in the place of the class's own of its name, or of the one that
+  /// it inherits, while others run it: who has begun the old one goes on in it; nobody begins it
+  /// when this has returned. Null, and why: the text is wrong; no memory. A safepoint.
+  Method* Define(Class& info, std::string source, std::string* error);
   /// Object, Class and their metaclasses, which refer to each other.
   Loaded LoadRoots();
 
@@ -43,12 +47,13 @@ class ClassLoader {
   Loaded LoadSuperclass(const ClassNode& node, const Below& below);
   Class* Find(const std::string& name) const;
 
+  Method* NewMethod(Class& info, MethodNode& node, std::vector<std::unique_ptr<Method>>* made,
+                    SourceError* error);
+
   // With the program's lock exclusively.
   Class* FindLocked(const std::string& name) const;
   std::unique_ptr<Class> NewClass(const ClassNode& node, Class* superclass, SourceError* error);
   bool FillSide(Class& info, ClassNode::Side& side, Class* superclass, SourceError* error);
-  Method* NewMethod(Class& info, MethodNode& node, std::vector<std::unique_ptr<Method>>* made,
-                    SourceError* error);
   bool Publish(std::unique_ptr<Class> info, SourceError* error);
 
   Universe& universe_;

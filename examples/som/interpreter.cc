@@ -68,6 +68,41 @@ ATOLL_ALWAYS_INLINE Context* Outwards(Ref context, int levels) {
     CONTINUE(DoesNotUnderstand(site.selector(), site.arity)); \
   }
 
+// An operand that is no part of the stack; else the instruction behind does it.
+#define SMALL_OPERAND(operation)                                                         \
+  {                                                                                      \
+    const int64_t operand = static_cast<int16_t>(instruction.b);                         \
+    int64_t result;                                                                      \
+    if (ATOLL_LIKELY(IsSmall(sp[-1]) && !operation(SmallOf(sp[-1]), operand, &result) && \
+                     FitsSmall(result))) {                                               \
+      sp[-1] = Small(result);                                                            \
+      ++pc;                                                                              \
+      break;                                                                             \
+    }                                                                                    \
+    *sp++ = Small(operand);                                                              \
+    break;                                                                               \
+  }
+#define COMPARE_AND_JUMP(comparison)                                                    \
+  if (ATOLL_LIKELY(AreSmall(sp[-2], sp[-1]))) {                                         \
+    const bool holds =                                                                  \
+        static_cast<int64_t>(sp[-2].word) comparison static_cast<int64_t>(sp[-1].word); \
+    const Instruction jump = *pc;                                                       \
+    sp -= 2;                                                                            \
+    if (holds == (jump.op == Op::kJumpIfNotTrue)) {                                     \
+      pc += 1 + jump.a;                                                                 \
+    } else {                                                                            \
+      pc = code->begin() + jump.b;                                                      \
+    }                                                                                   \
+    break;                                                                              \
+  }                                                                                     \
+  goto send;
+// What is known of the receiver's class; if nothing is, it is sent the message.
+#define FIND_INLINED(arity)                                                            \
+  const Inlined& inlined = code->inlined[instruction.b];                               \
+  sent = &code->sites[inlined.site];                                                   \
+  const Inlined::Case* known = inlined.Find(universe.TypeIdOfValue(sp[-1 - (arity)])); \
+  if (ATOLL_UNLIKELY(known == nullptr)) goto send_at_site;
+
 // [loop]
 Outcome Process::Interpret() {
   Universe& universe = universe_;
@@ -78,6 +113,7 @@ Outcome Process::Interpret() {
   const Instruction* pc;
   Ref* base;
   Ref* sp;
+  SendSite* sent;
   LOAD();
   for (;;) {
     const Instruction instruction = *pc++;
@@ -230,8 +266,10 @@ Outcome Process::Interpret() {
         COMPARISON(!=)
       // [send]
       case Op::kSend:
-      send : {
-        SendSite& site = code->sites[instruction.b];
+      send:
+        sent = &code->sites[instruction.b];
+      send_at_site : {
+        SendSite& site = *sent;
         const uint32_t type_id = universe.TypeIdOfValue(sp[-1 - site.arity]);
         const Method* callee = site.Find(type_id);
         if (ATOLL_UNLIKELY(callee == nullptr)) {
@@ -285,9 +323,17 @@ Outcome Process::Interpret() {
         pc = code->begin() + instruction.b;
         if (ATOLL_LIKELY(!mutator.PollPending() && --fuel_ != 0)) break;
       poll:
-        fuel_ = kPollsPerLook;
         SAVE();
+        if (fuel_ == 0) {
+          fuel_ = HotCode::kCallsPerLook;
+          universe.hot_code().NoteLook(*code->method);
+        }
         if (!isolate_->Poll()) return Outcome::kStopped;
+        // Other code of a method has the same instructions at the same places.
+        if (const Code* now = code->method->code(); ATOLL_UNLIKELY(now != code)) {
+          pc = now->begin() + (pc - code->begin());
+          code = frame->code = now;
+        }
         break;
       // [/poll]
       case Op::kJumpIfNotTrue:
@@ -306,6 +352,7 @@ Outcome Process::Interpret() {
         *sp++ = base[0];
         [[fallthrough]];
       case Op::kReturn:
+      return_topmost:
         base[0] = sp[-1];
         stack_.top = base + 1;
         stack_.PopFrame();
@@ -316,6 +363,139 @@ Outcome Process::Interpret() {
         SAVE();
         CONTINUE(ReturnNonLocal(sp[-1]));
         break;
+
+        // ---- Superinstructions
+
+      case Op::kPushSlotSlot:
+        sp[0] = base[instruction.b];
+        sp[1] = base[pc->b];
+        sp += 2;
+        ++pc;
+        break;
+      case Op::kPushFieldSlot:
+        sp[0] = To<Instance>(base[0])->fields()[instruction.b];
+        sp[1] = base[pc->b];
+        sp += 2;
+        ++pc;
+        break;
+      case Op::kSlotToField: {
+        const Ref value = base[instruction.b];
+        if (ATOLL_LIKELY(Store(base[0], &To<Instance>(base[0])->fields()[pc->b], value))) {
+          ++pc;
+          break;
+        }
+        *sp++ = value;
+        break;
+      }
+      case Op::kAddSmall:
+        SMALL_OPERAND(__builtin_add_overflow)
+      case Op::kSubtractSmall:
+        SMALL_OPERAND(__builtin_sub_overflow)
+      case Op::kLessJump:
+        COMPARE_AND_JUMP(<)
+      case Op::kLessEqualJump:
+        COMPARE_AND_JUMP(<=)
+      case Op::kGreaterJump:
+        COMPARE_AND_JUMP(>)
+      case Op::kGreaterEqualJump:
+        COMPARE_AND_JUMP(>=)
+      case Op::kEqualJump:
+        COMPARE_AND_JUMP(==)
+      case Op::kNotEqualJump:
+        COMPARE_AND_JUMP(!=)
+      case Op::kLoopTest:
+        if (ATOLL_LIKELY(AreSmall(sp[-2], sp[-1]))) {
+          if (static_cast<int64_t>(sp[-2].word) <= static_cast<int64_t>(sp[-1].word)) {
+            base[pc[6].b] = sp[-2];
+            pc += 7;
+          } else {
+            pc = code->begin() + pc[1].b;
+          }
+          break;
+        }
+        sp[0] = sp[-2];
+        sp[1] = sp[-1];
+        sp += 2;
+        break;
+      case Op::kCountJumpBack:
+        sp[-2] = Small(SmallOf(sp[-2]) + 1);
+        pc = code->begin() + pc->b;
+        if (ATOLL_LIKELY(!mutator.PollPending() && --fuel_ != 0)) break;
+        goto poll;
+      case Op::kReturnSlot:
+        *sp++ = base[instruction.b];
+        goto return_topmost;
+      case Op::kReturnField:
+        *sp++ = To<Instance>(base[0])->fields()[instruction.b];
+        goto return_topmost;
+
+        // ---- Sends that are done in place
+
+      case Op::kInlinedConstant: {
+        FIND_INLINED(0)
+        sp[-1] = known->value;
+        break;
+      }
+      case Op::kInlinedSelf: {
+        FIND_INLINED(0)
+        break;
+      }
+      case Op::kInlinedField: {
+        FIND_INLINED(0)
+        sp[-1] = To<Instance>(sp[-1])->fields()[known->field];
+        break;
+      }
+      case Op::kInlinedSetField: {
+        FIND_INLINED(1)
+        if (ATOLL_UNLIKELY(!Store(sp[-2], &To<Instance>(sp[-2])->fields()[known->field], sp[-1]))) {
+          goto send_at_site;
+        }
+        --sp;
+        break;
+      }
+      case Op::kInlinedArrayAt: {
+        FIND_INLINED(1)
+        auto* array = To<Array>(sp[-2]);
+        const auto index = static_cast<uint64_t>(SmallOf(sp[-1]) - 1);
+        if (ATOLL_UNLIKELY(!IsSmall(sp[-1]) || index >= array->length)) goto send_at_site;
+        sp[-2] = array->elements()[index];
+        --sp;
+        break;
+      }
+      case Op::kInlinedArrayAtPut: {
+        FIND_INLINED(2)
+        auto* array = To<Array>(sp[-3]);
+        const auto index = static_cast<uint64_t>(SmallOf(sp[-2]) - 1);
+        if (ATOLL_UNLIKELY(!IsSmall(sp[-2]) || index >= array->length ||
+                           !Store(sp[-3], &array->elements()[index], sp[-1]))) {
+          goto send_at_site;
+        }
+        sp[-3] = sp[-1];
+        sp -= 2;
+        break;
+      }
+      case Op::kInlinedArrayLength: {
+        FIND_INLINED(0)
+        sp[-1] = Small(static_cast<int64_t>(To<Array>(sp[-1])->length));
+        break;
+      }
+      case Op::kInlinedStringLength: {
+        FIND_INLINED(0)
+        sp[-1] = Small(static_cast<int64_t>(To<String>(sp[-1])->length));
+        break;
+      }
+      case Op::kInlinedNew: {
+        FIND_INLINED(0)
+        SAVE();
+        const Class& info = *To<ClassObject>(known->value)->info;
+        const ObjectPtr made = Allocate(info);
+        if (ATOLL_UNLIKELY(!made)) goto no_memory;
+        Ref* fields = reinterpret_cast<Instance*>(made.address())->fields();
+        for (size_t i = 0; i < info.fields.size(); ++i) fields[i] = nil;
+        sp[-1] = RefOf(made);
+        break;
+      }
+
       no_memory:
         SAVE();
         CONTINUE(Dispatch(FailOfMemory(), nullptr, IndexOf(sp - 1)));

@@ -60,17 +60,43 @@ struct GlobalUse {
   uint32_t field;
 };
 
-/// Code to run. Never changed once it has been published.
-///
-///   +----------------+--------------+-----+
-///   | what is below  | instructions | ... |
-///   +----------------+--------------+-----+
+/// What a send has met, of which all is known that it does: see Optimize.
+struct Inlined {
+  struct Case {
+    /// Of a receiver; kNone: of none, since a method of that selector has been defined. Written
+    /// with all mutators stopped.
+    uint32_t type_id = kNone;
+    uint32_t field = 0;
+    Ref value;  // of kInlinedConstant; of kInlinedNew the class
+  };
+  static constexpr uint32_t kNone = 0;
+  static constexpr uint32_t kMaxCases = 4;
+
+  /// Null: none of them.
+  const Case* Find(uint32_t type_id) const {
+    if (ATOLL_LIKELY(cases[0].type_id == type_id)) return cases;
+    for (uint32_t i = 1; i < count; ++i) {
+      if (cases[i].type_id == type_id) return &cases[i];
+    }
+    return nullptr;
+  }
+
+  uint32_t site = 0;   ///< of the code
+  uint32_t count = 0;  ///< of cases
+  Case cases[kMaxCases];
+};
+
+/// Code to run. Once it has been published, Invalidate alone changes it. Its instructions follow it
+/// in memory.
 struct Code {
   struct Delete {
     void operator()(const Code* code) const;
   };
   using Owner = std::unique_ptr<Code, Delete>;
-  static Owner New(Method& method, std::span<const Instruction> instructions);
+  static Owner New(Method& method, std::span<const Instruction> instructions,
+                   std::vector<Inlined> inlined = {});
+  /// Makes all sends of the selector that are done in place sends again. Returns how many were not.
+  size_t Invalidate(const Atoll::StoppedScope& stopped, const Symbol* selector);
 
   Method* method;
   // The method's.
@@ -78,10 +104,12 @@ struct Code {
   const Ref* literals;
   const GlobalUse* globals;
   Method* const* blocks;
+  const Inlined* inlined;  ///< of inlined_sends
   uint32_t slots;
   uint16_t locals;
   uint16_t context_slot;
   uint32_t count;  ///< of instructions
+  std::vector<Inlined> inlined_sends;
 
   const Instruction* begin() const { return reinterpret_cast<const Instruction*>(this + 1); }
   Instruction* begin() { return reinterpret_cast<Instruction*>(this + 1); }
@@ -94,7 +122,8 @@ struct Method {
   Symbol* selector = nullptr;
   Class* holder = nullptr;
   Primitive primitive = nullptr;
-  Ref object;  ///< as SOM code sees it; of methods
+  Op inlined = Op::kSend;  ///< of a primitive: see PrimitiveEntry
+  Ref object;              ///< as SOM code sees it; of methods
 
   // A frame: self, arguments, [block,] [context,] locals, then what is computed.
   uint16_t arity = 0;
@@ -128,6 +157,16 @@ struct Method {
 
   /// Once, when all the above is there.
   void SetCode(std::span<const Instruction> instructions);
+  /// From the source.
+  const Code& plain_code() const { return *compiled_; }
+  /// By which isolates run the method from their next call on: one store. Null: the plain code.
+  void Install(const Code* code) {
+    // Release: see code().
+    code_.store(code == nullptr ? compiled_.get() : code, std::memory_order_release);
+  }
+  /// How often it has been found running: see HotCode.
+  // Relaxed: a guess, from all isolates.
+  std::atomic<uint32_t> heat{0};
 
   uint32_t slots() const { return arity + 1u + locals + max_operands; }
   std::string Name() const;

@@ -256,9 +256,9 @@ constexpr PrimitiveEntry kObjects[] = {
     {"Object", "instVarAt:", InstVarAt},
     {"Object", "instVarAt:put:", InstVarAtPut},
     {"Object", "instVarNamed:", InstVarNamed},
-    {"Array", "at:", At},
-    {"Array", "at:put:", AtPut},
-    {"Array", "length", Length},
+    {"Array", "at:", At, Op::kInlinedArrayAt},
+    {"Array", "at:put:", AtPut, Op::kInlinedArrayAtPut},
+    {"Array", "length", Length, Op::kInlinedArrayLength},
     {"Array class", "new:", NewArray},
 };
 

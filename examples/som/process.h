@@ -196,7 +196,7 @@ class Process {
   std::string error_;
   uint64_t next_activation_ = 0;
   uint64_t activations_end_ = 0;
-  uint32_t fuel_ = kPollsPerLook;
+  uint32_t fuel_ = HotCode::kCallsPerLook;  // calls and jumps back until it looks up
   bool is_main_ = false;
   bool is_over_limit_ = false;   // of memory: once more is fatal
   bool has_overflowed_ = false;  // its stack, likewise
@@ -207,8 +207,6 @@ class Process {
   Atoll::SendPort result_port_;
   std::vector<std::unique_ptr<OpenPort>> ports_;
   std::vector<std::shared_ptr<Watch>> watches_;
-
-  static constexpr uint32_t kPollsPerLook = 256;
 };
 
 }  // namespace som

@@ -1,7 +1,9 @@
 // Class, Method and Primitive.
 
 #include <string>
+#include <utility>
 
+#include "class_loader.h"
 #include "primitives.h"
 #include "process.h"
 
@@ -38,8 +40,11 @@ Outcome NewString(Process& process, Ref* values) {
 // A new Array of as many objects of Program as there are; no reference into it needs a barrier.
 template <typename Items, typename ToObject>
 Outcome ReturnArray(Process& process, Ref* values, const Items& items, ToObject to_object) {
-  const Ref array = process.NewArray(items.size());
-  if (array.word == 0) return process.FailOfMemory();
+  Ref array;
+  do {
+    array = process.NewArray(items.size());
+    if (array.word == 0) return process.FailOfMemory();
+  } while (To<Array>(array)->length != items.size());  // a method may have been defined meanwhile
   for (size_t i = 0; i < items.size(); ++i) To<Array>(array)->elements()[i] = to_object(items[i]);
   return Process::Return(values, array);
 }
@@ -60,6 +65,19 @@ Outcome HasMethod(Process& process, Ref* values) {
     }
   }
   return Process::Return(values, process.universe().false_object());
+}
+
+// Class compile: 'a = ( ^1 )'. Answers the method.
+Outcome Compile(Process& process, Ref* values) {
+  const Kind kind = process.universe().KindOf(values[1]);
+  if (kind != Kind::kString && kind != Kind::kSymbol) {
+    return process.Fail("the source of a method is a String");
+  }
+  std::string source(process.universe().TextOf(values[1]));
+  std::string error;
+  const Method* method =
+      process.universe().loader().Define(*InfoOf(values[0]), std::move(source), &error);
+  return method == nullptr ? process.Fail(error) : Process::Return(values, method->object);
 }
 
 Outcome Signature(Process&, Ref* values) {
@@ -95,11 +113,12 @@ Outcome InvokeOnWith(Process& process, Ref* values) {
 constexpr PrimitiveEntry kReflection[] = {
     {"Class", "name", Name},
     {"Class", "superclass", Superclass},
-    {"Class", "new", New},
+    {"Class", "new", New, Op::kInlinedNew},
     {"String class", "new", NewString},
     {"Class", "fields", Fields},
     {"Class", "methods", Methods},
     {"Class", "hasMethod:", HasMethod},
+    {"Class", "compile:", Compile},
     {"Method", "signature", Signature},
     {"Method", "holder", Holder},
     {"Method", "invokeOn:with:", InvokeOnWith},

@@ -107,7 +107,7 @@ Outcome AllAre(Process& process, Ref* values) {
 }
 
 constexpr PrimitiveEntry kStrings[] = {
-    {"String", "length", Length},
+    {"String", "length", Length, Op::kInlinedStringLength},
     {"String", "concatenate:", Concatenate},
     {"String", "asSymbol", AsSymbol},
     {"String", "asString", AsString},

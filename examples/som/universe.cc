@@ -18,6 +18,8 @@ using Atoll::Status;
 Universe::Universe(const UniverseOptions& options) : options_(options) {}
 
 Universe::~Universe() {
+  if (group_ != nullptr) group_->Shutdown();
+  hot_code_.reset();  // its compiler ends before the group that it compiles for
   group_.reset();
   loader_.reset();
   std::free(static_cast<void*>(class_of_type_));
@@ -29,6 +31,7 @@ Atoll::Result<std::unique_ptr<Universe>> Universe::Create(const UniverseOptions&
       {.name = "som", .heap = options.heap, .client = universe.get(), .workers = options.workers});
   if (!group.ok()) return group.status();
   universe->group_ = std::move(group).value();
+  universe->hot_code_ = std::make_unique<HotCode>(*universe, options.hot_code);
   // Symbols are made in managed state, hence in an isolate.
   auto loads = Atoll::EnteredIsolate::Enter(*universe->group_, {.name = "core"});
   if (!loads.ok()) return loads.status();

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "class.h"
+#include "hot_code.h"
 #include "value.h"
 
 namespace som {
@@ -29,6 +30,7 @@ struct UniverseOptions {
   size_t stack_limit_bytes = size_t{8} << 20;
   Atoll::HeapOptions heap = {};
   int workers = 0;
+  HotCodeOptions hot_code = {};
 };
 
 /// The classes that the virtual machine itself refers to.
@@ -76,6 +78,7 @@ class Universe final : public Atoll::GroupClient {
   Atoll::IsolateGroup& group() const { return *group_; }
   Atoll::Program& program() const { return group_->program(); }
   ClassLoader& loader() const { return *loader_; }
+  HotCode& hot_code() const { return *hot_code_; }
   const CoreClasses& classes() const { return classes_; }
   const CoreSymbols& selectors() const { return selectors_; }
   Ref nil() const { return nil_; }
@@ -155,6 +158,7 @@ class Universe final : public Atoll::GroupClient {
 
   const UniverseOptions options_;
   std::unique_ptr<ClassLoader> loader_;
+  std::unique_ptr<HotCode> hot_code_;
   CoreClasses classes_ = {};
   CoreSymbols selectors_ = {};
   std::vector<CoreTypeEntry> core_types_;
