@@ -272,6 +272,24 @@ bool ClassLoader::Publish(std::unique_ptr<Class> owned, SourceError* error) {
   return universe_.SetGlobal(info->name, info->object);
 }
 
+ClassLoader::Counts ClassLoader::Count() const {
+  const Atoll::SharedProgramLock lock(universe_.program().lock());
+  Counts counts;
+  for (const auto& [name, info] : classes_) {
+    ++counts.classes;
+    for (const Class* side : std::initializer_list<const Class*>{info.get(), info->meta}) {
+      for (const auto& method : side->owned) {
+        ++counts.methods;
+        if (method->sites == nullptr) continue;
+        for (const SendSite& site : method->sites->all()) {
+          ++counts.sites[static_cast<size_t>(site.calls.state())];
+        }
+      }
+    }
+  }
+  return counts;
+}
+
 ClassLoader::Loaded ClassLoader::LoadRoots() {
   std::unique_ptr<ClassNode> object_node;
   std::unique_ptr<ClassNode> class_node;

@@ -33,6 +33,13 @@ class ClassLoader {
   /// it inherits, while others run it: who has begun the old one goes on in it; nobody begins it
   /// when this has returned. Null, and why: the text is wrong; no memory. A safepoint.
   Method* Define(Class& info, std::string source, std::string* error);
+  struct Counts {
+    size_t classes = 0;
+    size_t methods = 0;    ///< and blocks
+    size_t sites[4] = {};  ///< by Atoll::CallSiteState
+  };
+  /// Of what is loaded now.
+  Counts Count() const;
   /// Object, Class and their metaclasses, which refer to each other.
   Loaded LoadRoots();
 
