@@ -9,8 +9,8 @@ namespace {
 Method& MethodOf(uintptr_t function) { return *reinterpret_cast<Method*>(function); }
 
 // 0: never reached by counting up.
-uint32_t LooksFor(uint32_t calls) {
-  return (calls + HotCode::kCallsPerLook - 1) / HotCode::kCallsPerLook;
+uint32_t HotLooks(const HotCodeOptions& options) {
+  return (options.calls + options.calls_per_look - 1) / options.calls_per_look;
 }
 
 }  // namespace
@@ -18,12 +18,17 @@ uint32_t LooksFor(uint32_t calls) {
 HotCode::HotCode(Universe& universe, const HotCodeOptions& options)
     : universe_(universe),
       options_(options),
-      hot_looks_(LooksFor(options.calls)),
+      hot_looks_(HotLooks(options)),
       compiler_(universe.group(), *this) {}
 
 HotCode::~HotCode() = default;
 
-void HotCode::Request(Method& method) { compiler_.Request(reinterpret_cast<uintptr_t>(&method)); }
+void HotCode::Request(Method& method) {
+  compiler_.Request(reinterpret_cast<uintptr_t>(&method));
+  if (!options_.waits) return;
+  const Atoll::NativeScope native(Atoll::Isolate::Current()->mutator());
+  compiler_.WaitUntilIdle();
+}
 
 // [compile]
 void* HotCode::Compile(uintptr_t function, const Atoll::CompileJob& job) {

@@ -19,23 +19,28 @@ class Universe;
 struct HotCodeOptions {
   /// So many calls and jumps back make a method hot; 0: none ever is.
   uint32_t calls = 2000;
+  /// So many of them between two looks at where an isolate is. A prime number: no loop whose length
+  /// divides it hides its other calls.
+  uint32_t calls_per_look = 251;
+  /// For tests: who makes a method hot waits until it is compiled.
+  bool waits = false;
   /// For tests: called by the compiler's thread before it compiles.
   std::function<void(const Method& method)> before_compile;
 };
 
 /// Counts, asks for, installs and invalidates optimized code. Thread-safe.
 ///
-/// Calls and jumps back are counted where an isolate looks up every kCallsPerLook of them anyway:
-/// all of those are put down to the method that it is in. (A prime number: no loop whose length
-/// divides it hides its other calls.) Each method is asked for once, by whichever isolate makes it
-/// hot.
+/// An isolate looks up after each so many calls and jumps back, as it must to learn that it was
+/// killed; all of them are put down to the method that it is in then. So counting costs the calls
+/// nothing. Each method is asked for once, by whichever isolate makes it hot.
 class HotCode final : public Atoll::CompilerClient {
  public:
   HotCode(Universe& universe, const HotCodeOptions& options);
   ~HotCode() override;
 
-  static constexpr uint32_t kCallsPerLook = 251;
-  /// An isolate is in the method and has made kCallsPerLook calls since it last said where it was.
+  uint32_t calls_per_look() const { return options_.calls_per_look; }
+  /// An isolate is in the method, calls_per_look() calls after it last said where it was. Managed
+  /// state; a safepoint.
   void NoteLook(Method& method) {
     // Relaxed: see Method::heat.
     if (method.heat.load(std::memory_order_relaxed) >= hot_looks_) return;

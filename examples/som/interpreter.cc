@@ -325,7 +325,7 @@ Outcome Process::Interpret() {
       poll:
         SAVE();
         if (fuel_ == 0) {
-          fuel_ = HotCode::kCallsPerLook;
+          fuel_ = universe.hot_code().calls_per_look();
           universe.hot_code().NoteLook(*code->method);
         }
         if (!isolate_->Poll()) return Outcome::kStopped;

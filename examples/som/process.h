@@ -196,7 +196,7 @@ class Process {
   std::string error_;
   uint64_t next_activation_ = 0;
   uint64_t activations_end_ = 0;
-  uint32_t fuel_ = HotCode::kCallsPerLook;  // calls and jumps back until it looks up
+  uint32_t fuel_ = 1;  // calls and jumps back until it looks up
   bool is_main_ = false;
   bool is_over_limit_ = false;   // of memory: once more is fatal
   bool has_overflowed_ = false;  // its stack, likewise
