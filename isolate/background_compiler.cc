@@ -73,6 +73,7 @@ void BackgroundCompiler::Impl::Run() {
 void BackgroundCompiler::Impl::Compile(uintptr_t function, Job& job) {
   void* code = client.Compile(function, CompileJob(job.unwanted));
   bool installs = false;
+  uint64_t install_begin = 0;
   {
     // Who changes the program holds this exclusively: out of date or not, it stays so until the
     // code is installed.
@@ -82,15 +83,21 @@ void BackgroundCompiler::Impl::Compile(uintptr_t function, Job& job) {
       installs = code != nullptr && !job.is_out_of_date && !job.is_cancelled;
       if (installs) job.state = State::kInstalling;
     }
-    if (installs) client.Install(function, code);
+    if (installs) {
+      install_begin = platform::NowNanos();
+      client.Install(function, code);
+    }
   }
+  uint64_t install_nanos = 0;
   if (installs) {
     group.heap().safepoints().HandshakeAll([](MutatorThread&) {});
+    install_nanos = platform::NowNanos() - install_begin;
     client.Installed(function, code);
   } else if (code != nullptr) {
     client.Discard(function, code);
   }
   platform::MutexLock lock(mutex);
+  stats.longest_install_nanos = std::max(stats.longest_install_nanos, install_nanos);
   End(function, job, installs ? &stats.installed : &stats.failed);
 }
 

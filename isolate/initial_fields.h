@@ -16,8 +16,8 @@ namespace Atoll {
 class GroupAllocator;
 
 /// The values that the program's fields have in isolates that have not written them. Entries are
-/// added while isolates run, and then never change, nor move: so whoever has read the count may
-/// read all below it. In segments, each as long as all before it and kFirst more.
+/// added while isolates run, and do not move: so whoever has read the count may read all below it.
+/// In segments, each as long as all before it and kFirst more.
 class InitialFields {
  public:
   explicit InitialFields(GroupAllocator& allocator) : allocator_(allocator) {}
@@ -31,7 +31,13 @@ class InitialFields {
   Ref Get(size_t index) const {
     // Acquire: the entries below the count, and their segments.
     if (index >= count_.load(std::memory_order_acquire)) return Ref{};
-    return SlotOf(index).Load();
+    // Acquire: see Set.
+    return SlotOf(index).LoadAcquire();
+  }
+  /// Replaces an entry. No lock.
+  void Set(size_t index, Ref value) {
+    // Release: what refers to the value sees what it refers to as it was written before.
+    SlotOf(index).StoreRawRelease(value);
   }
   size_t count() const { return count_.load(std::memory_order_acquire); }
   /// Any thread, no lock.
@@ -52,7 +58,7 @@ class InitialFields {
 
   GroupAllocator& allocator_;
   mutable platform::Mutex mutex_;  // whoever adds
-  // An entry is written before the first count that covers it is published, and never again.
+  // An entry is written before the first count that covers it is published; then only by Set.
   Word* segments_[kSegments] = {};
   // Publishes the entries below it.
   std::atomic<size_t> count_{0};

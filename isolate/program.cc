@@ -17,22 +17,49 @@ ProgramState::ProgramState(GroupState& of_group)
 Program::Program(GroupState& group) : state_(new ProgramState(group)) {}
 Program::~Program() = default;
 
-Result<size_t> Program::AddFields(std::span<const Ref> initial_values) {
-  const HeapState& heap = state_->group.heap->state();
+namespace {
+
+bool IsPrivate(const HeapState& heap, Ref value) {
   const RefEncoding& encoding = heap.options.encoding;
   const AddressSpace& space = *heap.space;
+  return encoding.RefersInto(value.word, space.base(), space.size()) &&
+         (space.tag(space.BlockOf(encoding.Decode(value.word))) & tag::kShared) == 0;
+}
+
+Status RefuseField(const GroupState& group, const std::string& which, const char* why) {
+  return {StatusCode::kInvalidArgument,
+          std::string("program of group \"") + group.options.name + "\": " + which + why};
+}
+constexpr const char* kWhyPrivate =
+    " refers to a private object, which all isolates would share; freeze it, make a Program "
+    "object, "
+    "or let each isolate set its own";
+
+}  // namespace
+
+Result<size_t> Program::AddFields(std::span<const Ref> initial_values) {
   for (size_t i = 0; i < initial_values.size(); ++i) {
-    const Word word = initial_values[i].word;
-    if (!encoding.RefersInto(word, space.base(), space.size())) continue;
-    if ((space.tag(space.BlockOf(encoding.Decode(word))) & tag::kShared) != 0) continue;
-    return Status(StatusCode::kInvalidArgument,
-                  std::string("program of group \"") + state_->group.options.name +
-                      "\": the initial value of field " + std::to_string(i) + " of " +
-                      std::to_string(initial_values.size()) +
-                      " refers to a private object, which all isolates would share; freeze it, "
-                      "make a Program object, or let each isolate set its own");
+    if (!IsPrivate(state_->group.heap->state(), initial_values[i])) continue;
+    return RefuseField(state_->group,
+                       "the initial value of field " + std::to_string(i) + " of " +
+                           std::to_string(initial_values.size()),
+                       kWhyPrivate);
   }
   return state_->fields.Add(initial_values);
+}
+
+Status Program::SetInitialField(size_t index, Ref value) {
+  if (index >= field_count()) {
+    return RefuseField(state_->group,
+                       "field " + std::to_string(index) + " of " + std::to_string(field_count()),
+                       " is given an initial value, but has not been added; call AddFields");
+  }
+  if (IsPrivate(state_->group.heap->state(), value)) {
+    return RefuseField(state_->group, "the initial value of field " + std::to_string(index),
+                       kWhyPrivate);
+  }
+  state_->fields.Set(index, value);
+  return {};
 }
 
 size_t Program::field_count() const { return state_->fields.count(); }

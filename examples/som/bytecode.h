@@ -1,15 +1,10 @@
-// What the compiler makes and the interpreter runs.
+// The instructions that the compiler makes and the interpreter runs.
 #ifndef SOM_BYTECODE_H_
 #define SOM_BYTECODE_H_
 
 #include <cstdint>
-#include <memory>
-#include <string>
-#include <vector>
+#include <string_view>
 
-#include "call_site.h"
-#include "globals.h"
-#include "lexer.h"
 #include "value.h"
 
 namespace som {
@@ -68,6 +63,35 @@ enum class Op : uint8_t {
   kReturn,
   kReturnSelf,
   kReturnNonLocal,
+
+  // What follows only the optimizer makes.
+  //
+  // Superinstructions: the first of these instructions, and where they can all the others.
+  kPushSlotSlot,   // kPushSlot, kPushSlot
+  kPushFieldSlot,  // kPushField, kPushSlot
+  kSlotToField,    // kPushSlot, kPopField
+  kAddSmall,       // kPushSmall, kAdd
+  kSubtractSmall,  // kPushSmall, kSubtract
+  kLessJump,       // a comparison, kJumpIfNotTrue or kJumpIfNotFalse
+  kLessEqualJump,
+  kGreaterJump,
+  kGreaterEqualJump,
+  kEqualJump,
+  kNotEqualJump,
+  kLoopTest,       // kDup2, kLessEqual, kJumpIfNotTrue [...] kPushSecond, kPopSlot
+  kCountJumpBack,  // kCount, kJumpBack
+  kReturnSlot,     // kPushSlot, kReturn
+  kReturnField,    // kPushField, kReturn
+  // Sends whose work is done in place, for receivers of the classes met: b is the Inlined.
+  kInlinedConstant,
+  kInlinedSelf,
+  kInlinedField,
+  kInlinedSetField,
+  kInlinedArrayAt,
+  kInlinedArrayAtPut,
+  kInlinedArrayLength,
+  kInlinedStringLength,
+  kInlinedNew,
 };
 
 struct Instruction {
@@ -87,37 +111,11 @@ enum class Outcome : uint8_t {
 /// `values` are receiver and arguments, on the stack.
 using Primitive = Outcome (*)(Process& process, Ref* values);
 
-/// A method, or the code of a block. Shared by all isolates, complete before it is published. What
-/// it refers to in the heap lies in Program. 16: see CallSite.
-struct alignas(16) Method {
-  Symbol* selector = nullptr;
-  Class* holder = nullptr;
-  Primitive primitive = nullptr;
-  Ref object;  ///< as SOM code sees it; of methods
-
-  // A frame: self, arguments, [block,] [context,] locals, then what is computed.
-  uint16_t arity = 0;
-  uint16_t locals = 0;        ///< slots between the arguments (or the context) and the operands
-  uint16_t context_slot = 0;  ///< 0: there is none
-  uint16_t max_operands = 0;
-  bool is_block = false;
-  bool returns_non_locally = false;  ///< of blocks: it, or a block in it, has a ^
-
-  std::vector<Instruction> code;
-  std::vector<Location> places;  ///< in the source, of each instruction
-  std::vector<Ref> literals;
-  std::vector<GlobalName*> globals;
-  std::vector<Method*> blocks;
-  struct LiteralArray {
-    std::vector<Ref> elements;
-    std::vector<int32_t> nested;  ///< for each element: the array that it is, or -1
-    uint32_t place;               ///< in the isolate's statics
-  };
-  std::vector<LiteralArray> arrays;
-  std::unique_ptr<CallSite[]> sites;
-
-  uint32_t slots() const { return arity + 1u + locals + max_operands; }
-  std::string Name() const;
+struct PrimitiveEntry {
+  std::string_view class_name;  ///< «Integer», «Integer class»
+  std::string_view selector;
+  Primitive primitive;
+  Op inlined = Op::kSend;  ///< what does its work in optimized code; kSend: nothing
 };
 
 }  // namespace som

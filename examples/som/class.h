@@ -7,12 +7,13 @@
 #include <unordered_map>
 #include <vector>
 
-#include "bytecode.h"
+#include "method.h"
 #include "value.h"
 
 namespace som {
 
-/// A class or a metaclass. Shared by all isolates; not changed once it has been published.
+/// A class or a metaclass. Shared by all isolates. Once it has been published its methods alone
+/// change, with all of them stopped (ClassLoader::Define).
 struct Class {
   Symbol* name = nullptr;
   Class* superclass = nullptr;
@@ -24,8 +25,8 @@ struct Class {
   std::string file;
   /// All fields, inherited ones first.
   std::vector<Symbol*> fields;
-  /// Of a class with class-side fields: where its values begin in each isolate's statics.
-  uint32_t first_static = 0;
+  /// Of a class with class-side fields: the first of those fields of an isolate that hold them.
+  uint32_t first_field = 0;
   /// Its own, in the order of the file.
   std::vector<Method*> methods;
 
@@ -35,23 +36,23 @@ struct Class {
     while (at != nullptr && at != other) at = at->superclass;
     return at != nullptr;
   }
-  /// The method for a selector, inherited ones too; null: there is none. Lock-free: classes do not
-  /// change, so each has a table of all that its instances understand.
+  /// The method for a selector, inherited ones too; null: there is none. Managed state, or with
+  /// the program's lock.
   Method* Lookup(const Symbol* selector) const {
-    const auto found = understood_.find(selector);
-    return found == understood_.end() ? nullptr : found->second;
+    for (const Class* at = this; at != nullptr; at = at->superclass) {
+      const auto found = at->by_selector_.find(selector);
+      if (found != at->by_selector_.end()) return found->second;
+    }
+    return nullptr;
   }
-  /// Fills the table. The superclass's is filled.
-  void Finish() {
-    if (superclass != nullptr) understood_ = superclass->understood_;
-    for (Method* method : methods) understood_[method->selector] = method;
-  }
+  /// Adds a method, or replaces the one with its selector; returns that.
+  Method* Add(Method& method);
 
   std::vector<std::unique_ptr<Method>> owned;  ///< methods and blocks
   std::unique_ptr<Class> own_meta;
 
  private:
-  std::unordered_map<const Symbol*, Method*> understood_;
+  std::unordered_map<const Symbol*, Method*> by_selector_;
 };
 
 }  // namespace som

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "ast.h"
@@ -13,8 +14,9 @@ namespace som {
 
 class Universe;
 
-/// Thread-safe: one loads at a time, and who waits for it holds up no collection. A class that
-/// cannot be loaded leaves nothing behind.
+/// Thread-safe. Files are read and parsed beside each other; one at a time makes a class of it,
+/// with the program's lock exclusively, and the first makes it for all. A class that cannot be
+/// loaded leaves nothing behind; one that is there changes by Define alone. All in managed state.
 class ClassLoader {
  public:
   explicit ClassLoader(Universe& universe) : universe_(universe) {}
@@ -26,23 +28,44 @@ class ClassLoader {
     std::string error;  ///< of kWrong: FILE:LINE:COLUMN: why
   };
   /// The class of that name, loaded now unless it was before.
-  Loaded Load(Symbol* name);
+  Loaded Load(const std::string& name);
+  /// Compiles a method, and puts it in the place of the class's own of its name, or of the one that
+  /// it inherits, while others run it: who has begun the old one goes on in it; nobody begins it
+  /// when this has returned. Null, and why: the text is wrong; no memory. A safepoint.
+  Method* Define(Class& info, std::string source, std::string* error);
+  struct Counts {
+    size_t classes = 0;
+    size_t methods = 0;    ///< and blocks
+    size_t sites[4] = {};  ///< by Atoll::CallSiteState
+  };
+  /// Of what is loaded now.
+  Counts Count() const;
   /// Object, Class and their metaclasses, which refer to each other.
   Loaded LoadRoots();
 
  private:
-  Loaded LoadLocked(Symbol* name);
-  Loaded Parse(Symbol* name, std::unique_ptr<ClassNode>* node);
-  Loaded SuperclassOf(const ClassNode& node, Class** superclass);
+  // The classes whose loading waits for their superclass's.
+  struct Below {
+    const std::string& name;
+    const Below* next;
+  };
+  Loaded LoadAbove(const std::string& name, const Below* below);
+  Loaded Parse(const std::string& name, std::unique_ptr<ClassNode>* node);
+  Loaded LoadSuperclass(const ClassNode& node, const Below& below);
+  Class* Find(const std::string& name) const;
+
+  Method* NewMethod(Class& info, MethodNode& node, std::vector<std::unique_ptr<Method>>* made,
+                    SourceError* error);
+
+  // With the program's lock exclusively.
+  Class* FindLocked(const std::string& name) const;
   std::unique_ptr<Class> NewClass(const ClassNode& node, Class* superclass, SourceError* error);
   bool FillSide(Class& info, ClassNode::Side& side, Class* superclass, SourceError* error);
-  bool AddMethod(Class& info, MethodNode& node, SourceError* error);
-  Class* Publish(std::unique_ptr<Class> info);
+  bool Publish(std::unique_ptr<Class> info, SourceError* error);
 
   Universe& universe_;
-  Atoll::SafepointMutex mutex_{/*rank=*/300, "som class loader"};
-  std::vector<Symbol*> loading_;  // each the superclass of the one before
-  std::vector<std::unique_ptr<Class>> classes_;
+  // Written with the program's lock exclusively, read with the lock.
+  std::unordered_map<std::string, std::unique_ptr<Class>> classes_;
 };
 
 }  // namespace som

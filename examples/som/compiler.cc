@@ -15,17 +15,13 @@ constexpr size_t kMaxIndex = UINT16_MAX;
 // Emits the code of one method or block; blocks inside it have an emitter of their own.
 class Emitter {
  public:
-  Emitter(Universe& universe, Class& holder, const Analyzer& analyzer, SourceError* error)
-      : universe_(universe), holder_(holder), analyzer_(analyzer), error_(error) {}
+  Emitter(Universe& universe, Class& holder, const Analyzer& analyzer,
+          std::vector<std::unique_ptr<Method>>* made, SourceError* error)
+      : universe_(universe), holder_(holder), analyzer_(analyzer), made_(made), error_(error) {}
 
   Method* EmitFrame(Block& block, Symbol* selector);
 
  private:
-  struct Site {
-    Symbol* selector;
-    bool to_super;
-  };
-
   void LayOut(const Block& block);
   void EmitBody(Block& block, bool wants_value);
   void Emit(Expression& expression, bool wants_value);
@@ -54,12 +50,13 @@ class Emitter {
   size_t Add(Op op, int effect, size_t b = 0, int a = 0);
   /// Lets the jump at `index` go to what comes next.
   void Land(size_t index) {
-    landed_ = method_->code.size();
-    method_->code[index].b = Index(landed_, "instructions");
+    landed_ = code_.size();
+    code_[index].b = Index(landed_, "instructions");
   }
   uint16_t Index(size_t index, const char* of_what);
   void Pop();
   size_t AddSite(const std::string& selector, bool to_super);
+  Symbol* Intern(const std::string& text);
   void Fail(Location at, std::string message) {
     if (!*error_) *error_ = {holder_.file, at, std::move(message)};
   }
@@ -67,10 +64,12 @@ class Emitter {
   Universe& universe_;
   Class& holder_;
   const Analyzer& analyzer_;
+  std::vector<std::unique_ptr<Method>>* const made_;
   SourceError* const error_;
   Method* method_ = nullptr;
+  std::vector<Instruction> code_;
   FrameScope* frame_ = nullptr;
-  std::vector<Site> sites_;
+  std::vector<SendSites::Wanted> sites_;
   Location at_;
   int operands_ = 0;
   size_t landed_ = 0;  // the last instruction that a jump goes to
@@ -89,25 +88,34 @@ size_t Emitter::Add(Op op, int effect, size_t b, int a) {
   method_->max_operands =
       std::max<uint16_t>(method_->max_operands, Index(static_cast<size_t>(operands_), "operands"));
   if (a > UINT8_MAX) Fail(at_, "blocks are nested more than 255 deep");
-  method_->code.push_back({op, static_cast<uint8_t>(a), Index(b, "of one thing")});
+  code_.push_back({op, static_cast<uint8_t>(a), Index(b, "of one thing")});
   method_->places.push_back(at_);
-  return method_->code.size() - 1;
+  return code_.size() - 1;
 }
 
 // With a store right before it becomes one instruction, unless a jump lands between them.
 void Emitter::Pop() {
-  const bool lands = method_->code.size() == landed_;
-  const Op last = lands ? Op::kPop : method_->code.back().op;
+  const bool lands = code_.size() == landed_;
+  const Op last = lands ? Op::kPop : code_.back().op;
   if (last == Op::kStoreSlot || last == Op::kStoreField) {
-    method_->code.back().op = last == Op::kStoreSlot ? Op::kPopSlot : Op::kPopField;
+    code_.back().op = last == Op::kStoreSlot ? Op::kPopSlot : Op::kPopField;
     --operands_;
   } else {
     Add(Op::kPop, -1);
   }
 }
 
+// Null, and it has failed, when there is no memory.
+Symbol* Emitter::Intern(const std::string& text) {
+  Symbol* symbol = universe_.Intern(text);
+  if (symbol == nullptr) Fail(at_, "no memory for the symbol #" + text);
+  return symbol;
+}
+
 size_t Emitter::AddSite(const std::string& selector, bool to_super) {
-  sites_.push_back({universe_.symbols().Get(selector), to_super});
+  if (const Symbol* symbol = Intern(selector)) {
+    sites_.push_back({symbol, to_super ? &holder_ : nullptr});
+  }
   return sites_.size() - 1;
 }
 
@@ -136,8 +144,8 @@ void Emitter::LayOut(const Block& block) {
 }
 
 Method* Emitter::EmitFrame(Block& block, Symbol* selector) {
-  holder_.owned.push_back(std::make_unique<Method>());
-  method_ = holder_.owned.back().get();
+  made_->push_back(std::make_unique<Method>());
+  method_ = made_->back().get();
   method_->selector = selector;
   method_->holder = &holder_;
   frame_ = analyzer_.FrameOf(block);
@@ -155,13 +163,8 @@ Method* Emitter::EmitFrame(Block& block, Symbol* selector) {
   EmitBody(block, frame_->outer != nullptr);
   at_ = block.statements.empty() ? block.at : block.statements.back()->at;
   Add(frame_->outer != nullptr ? Op::kReturn : Op::kReturnSelf, 0);
-  method_->sites = std::make_unique<CallSite[]>(sites_.size());
-  for (size_t i = 0; i < sites_.size(); ++i) {
-    CallSite& site = method_->sites[i];
-    site.selector = sites_[i].selector;
-    site.arity = sites_[i].selector->arity;
-    if (sites_[i].to_super) site.super_of = &holder_;
-  }
+  method_->sites = std::make_unique<SendSites>(sites_);
+  method_->SetCode(code_);
   return method_;
 }
 
@@ -204,7 +207,7 @@ void Emitter::Emit(Expression& expression, bool wants_value) {
       Add(Op::kPushArray, +1, static_cast<size_t>(EmitArray(expression)));
       break;
     case ExpressionKind::kBlock: {
-      Emitter inner(universe_, holder_, analyzer_, error_);
+      Emitter inner(universe_, holder_, analyzer_, made_, error_);
       method_->blocks.push_back(inner.EmitFrame(*expression.block, method_->selector));
       Add(Op::kPushBlock, +1, method_->blocks.size() - 1);
       break;
@@ -227,7 +230,7 @@ void Emitter::EmitVariable(Expression& expression) {
   if (name == "nil") return EmitNil();
   if (name == "true") return void(Add(Op::kPushTrue, +1));
   if (name == "false") return void(Add(Op::kPushFalse, +1));
-  Symbol* symbol = universe_.symbols().Get(name);
+  Symbol* symbol = Intern(name);
   const auto& fields = holder_.fields;
   // The last one: a field hides one of a superclass that has its name.
   const auto field = std::find(fields.rbegin(), fields.rend(), symbol);
@@ -236,7 +239,9 @@ void Emitter::EmitVariable(Expression& expression) {
     Add(holder_.kind == Kind::kClass ? Op::kPushStatic : Op::kPushField, +1, index);
     return;
   }
-  method_->globals.push_back(universe_.globals().Get(symbol));
+  const auto global = symbol == nullptr ? std::nullopt : universe_.FieldOfGlobal(symbol);
+  if (!global) return Fail(expression.at, "no memory for the global variable " + name);
+  method_->globals.push_back({symbol, *global});
   Add(Op::kPushGlobal, +1, method_->globals.size() - 1);
 }
 
@@ -256,8 +261,7 @@ void Emitter::EmitAssign(Expression& expression, bool wants_value) {
   } else if (expression.text != "self" && expression.text != "super") {
     // The language lets code assign to self, to no effect.
     const auto& fields = holder_.fields;
-    const auto field =
-        std::find(fields.rbegin(), fields.rend(), universe_.symbols().Get(expression.text));
+    const auto field = std::find(fields.rbegin(), fields.rend(), Intern(expression.text));
     if (field == fields.rend()) {
       Fail(expression.at,
            "'" + expression.text +
@@ -369,7 +373,7 @@ void Emitter::EmitAndOr(Expression& send) {
 }
 
 void Emitter::EmitWhile(Expression& send, bool wants_value) {
-  const size_t start = method_->code.size();
+  const size_t start = code_.size();
   EmitInlined(*send.parts[0], true);
   at_ = send.at;
   const bool while_true = send.text == "whileTrue:";
@@ -436,8 +440,8 @@ Ref Emitter::LiteralOf(const Expression& expression) {
       literal = universe_.StringLiteral(expression.text);
       break;
     default: {
-      const Symbol* symbol = universe_.symbols().Get(expression.text);
-      literal = symbol == nullptr ? Ref{} : symbol->object;
+      const Symbol* symbol = universe_.Intern(expression.text);
+      literal = symbol == nullptr ? Ref{} : symbol->ref();
       break;
     }
   }
@@ -449,7 +453,9 @@ int Emitter::EmitArray(const Expression& array) {
   const auto index = method_->arrays.size();
   method_->arrays.emplace_back();
   Method::LiteralArray made;
-  made.place = universe_.globals().Reserve(1);
+  const auto field = universe_.program().AddField(Ref{});
+  if (!field.ok()) Fail(array.at, "no memory for this literal");
+  made.field = field.ok() ? static_cast<uint32_t>(field.value()) : 0;
   for (const ExpressionPtr& part : array.parts) {
     const bool is_array = part->kind == ExpressionKind::kArray;
     made.nested.push_back(is_array ? EmitArray(*part) : -1);
@@ -461,11 +467,17 @@ int Emitter::EmitArray(const Expression& array) {
 
 }  // namespace
 
-Method* CompileMethod(Universe& universe, Class& holder, MethodNode& node, SourceError* error) {
+Method* CompileMethod(Universe& universe, Class& holder, MethodNode& node,
+                      std::vector<std::unique_ptr<Method>>* made, SourceError* error) {
   Analyzer analyzer(holder.file, error);
   if (!analyzer.Analyze(node)) return nullptr;
-  Emitter emitter(universe, holder, analyzer, error);
-  Method* method = emitter.EmitFrame(node.body, universe.symbols().Get(node.selector));
+  Symbol* selector = universe.Intern(node.selector);
+  if (selector == nullptr) {
+    *error = {holder.file, node.at, "no memory for the selector " + node.selector};
+    return nullptr;
+  }
+  Emitter emitter(universe, holder, analyzer, made, error);
+  Method* method = emitter.EmitFrame(node.body, selector);
   return *error ? nullptr : method;
 }
 

@@ -2,6 +2,9 @@
 #ifndef SOM_COMPILER_H_
 #define SOM_COMPILER_H_
 
+#include <memory>
+#include <vector>
+
 #include "ast.h"
 #include "class.h"
 
@@ -9,9 +12,10 @@ namespace som {
 
 class Universe;
 
-/// Compiles a method of `holder`, which has its fields already; it and its blocks are owned by the
-/// class. Null, and the error is noted, if it cannot be compiled.
-Method* CompileMethod(Universe& universe, Class& holder, MethodNode& node, SourceError* error);
+/// Compiles a method of `holder`, which has its fields already. It and its blocks are added to
+/// `made`. Null, and the error is noted, if it cannot be compiled. Managed state.
+Method* CompileMethod(Universe& universe, Class& holder, MethodNode& node,
+                      std::vector<std::unique_ptr<Method>>* made, SourceError* error);
 
 }  // namespace som
 

@@ -21,7 +21,7 @@ ATOLL_ALWAYS_INLINE Context* Outwards(Ref context, int levels) {
 #define LOAD()                          \
   do {                                  \
     frame = stack_.frame;               \
-    method = frame->method;             \
+    code = frame->code;                 \
     pc = frame->pc;                     \
     base = stack_.values + frame->base; \
     sp = stack_.top;                    \
@@ -53,20 +53,55 @@ ATOLL_ALWAYS_INLINE Context* Outwards(Ref context, int levels) {
     break;                                            \
   }                                                   \
   goto send;
-#define JUMP_IF_NOT(expected, other, keep)                  \
-  if (sp[-1] == (expected)) {                               \
-    --sp;                                                   \
-    pc += instruction.a;                                    \
-  } else if (ATOLL_LIKELY(sp[-1] == (other))) {             \
-    sp -= (keep) ? 0 : 1;                                   \
-    pc = method->code.data() + instruction.b;               \
-  } else {                                                  \
-    const CallSite& site = method->sites[pc->b];            \
-    ++pc;                                                   \
-    for (int i = 0; i < site.arity; ++i) *sp++ = nil;       \
-    SAVE();                                                 \
-    CONTINUE(DoesNotUnderstand(site.selector, site.arity)); \
+#define JUMP_IF_NOT(expected, other, keep)                    \
+  if (sp[-1] == (expected)) {                                 \
+    --sp;                                                     \
+    pc += instruction.a;                                      \
+  } else if (ATOLL_LIKELY(sp[-1] == (other))) {               \
+    sp -= (keep) ? 0 : 1;                                     \
+    pc = code->begin() + instruction.b;                       \
+  } else {                                                    \
+    const SendSite& site = code->sites[pc->b];                \
+    ++pc;                                                     \
+    for (int i = 0; i < site.arity; ++i) *sp++ = nil;         \
+    SAVE();                                                   \
+    CONTINUE(DoesNotUnderstand(site.selector(), site.arity)); \
   }
+
+// An operand that is no part of the stack; else the instruction behind does it.
+#define SMALL_OPERAND(operation)                                                         \
+  {                                                                                      \
+    const int64_t operand = static_cast<int16_t>(instruction.b);                         \
+    int64_t result;                                                                      \
+    if (ATOLL_LIKELY(IsSmall(sp[-1]) && !operation(SmallOf(sp[-1]), operand, &result) && \
+                     FitsSmall(result))) {                                               \
+      sp[-1] = Small(result);                                                            \
+      ++pc;                                                                              \
+      break;                                                                             \
+    }                                                                                    \
+    *sp++ = Small(operand);                                                              \
+    break;                                                                               \
+  }
+#define COMPARE_AND_JUMP(comparison)                                                    \
+  if (ATOLL_LIKELY(AreSmall(sp[-2], sp[-1]))) {                                         \
+    const bool holds =                                                                  \
+        static_cast<int64_t>(sp[-2].word) comparison static_cast<int64_t>(sp[-1].word); \
+    const Instruction jump = *pc;                                                       \
+    sp -= 2;                                                                            \
+    if (holds == (jump.op == Op::kJumpIfNotTrue)) {                                     \
+      pc += 1 + jump.a;                                                                 \
+    } else {                                                                            \
+      pc = code->begin() + jump.b;                                                      \
+    }                                                                                   \
+    break;                                                                              \
+  }                                                                                     \
+  goto send;
+// What is known of the receiver's class; if nothing is, it is sent the message.
+#define FIND_INLINED(arity)                                                            \
+  const Inlined& inlined = code->inlined[instruction.b];                               \
+  sent = &code->sites[inlined.site];                                                   \
+  const Inlined::Case* known = inlined.Find(universe.TypeIdOfValue(sp[-1 - (arity)])); \
+  if (ATOLL_UNLIKELY(known == nullptr)) goto send_at_site;
 
 // [loop]
 Outcome Process::Interpret() {
@@ -74,10 +109,11 @@ Outcome Process::Interpret() {
   Atoll::Mutator& mutator = this->mutator();
   const Ref nil = universe.nil();
   Frame* frame;
-  const Method* method;
+  const Code* code;
   const Instruction* pc;
   Ref* base;
   Ref* sp;
+  SendSite* sent;
   LOAD();
   for (;;) {
     const Instruction instruction = *pc++;
@@ -86,29 +122,29 @@ Outcome Process::Interpret() {
         *sp++ = base[instruction.b];
         break;
       case Op::kPushOuter:
-        *sp++ = Outwards(base[method->context_slot], instruction.a)->elements()[instruction.b];
+        *sp++ = Outwards(base[code->context_slot], instruction.a)->elements()[instruction.b];
         break;
       case Op::kPushField:
         *sp++ = To<Instance>(base[0])->fields()[instruction.b];
         break;
       // [/loop]
       case Op::kPushStatic: {
-        const uint32_t place = To<ClassObject>(base[0])->info->first_static + instruction.b;
-        const Ref value = Statics::Get(*isolate_, place);
+        const uint32_t field = To<ClassObject>(base[0])->info->first_field + instruction.b;
+        const Ref value = isolate_->field(field);
         *sp++ = value.word != 0 ? value : nil;
         break;
       }
       case Op::kPushLiteral:
-        *sp++ = method->literals[instruction.b];
+        *sp++ = code->literals[instruction.b];
         break;
       case Op::kPushArray: {
-        const Ref made = Statics::Get(*isolate_, method->arrays[instruction.b].place);
+        const Ref made = isolate_->field(code->method->arrays[instruction.b].field);
         if (ATOLL_LIKELY(made.word != 0)) {
           *sp++ = made;
           break;
         }
         SAVE();
-        const Ref array = MakeLiteralArray(*method, instruction.b);
+        const Ref array = MakeLiteralArray(*code->method, instruction.b);
         LOAD();
         *sp++ = base[0];
         if (array.word == 0) goto no_memory;
@@ -128,20 +164,20 @@ Outcome Process::Interpret() {
         *sp++ = universe.false_object();
         break;
       case Op::kPushGlobal: {
-        const GlobalName& name = *method->globals[instruction.b];
-        const Ref value = GlobalValue(name);
+        const GlobalUse& global = code->globals[instruction.b];
+        const Ref value = GlobalValue(global.field);
         if (ATOLL_LIKELY(value.word != 0)) {
           *sp++ = value;
           break;
         }
         *sp++ = base[0];
         SAVE();
-        CONTINUE(UnknownGlobal(name.symbol));
+        CONTINUE(UnknownGlobal(global.name));
         break;
       }
       case Op::kPushBlock: {
         SAVE();
-        const Ref block = MakeBlock(method->blocks[instruction.b]);
+        const Ref block = MakeBlock(code->blocks[instruction.b]);
         *sp++ = base[0];
         if (ATOLL_UNLIKELY(block.word == 0)) goto no_memory;
         sp[-1] = block;
@@ -165,7 +201,7 @@ Outcome Process::Interpret() {
         break;
       // [store]
       case Op::kStoreOuter: {
-        Context* context = Outwards(base[method->context_slot], instruction.a);
+        Context* context = Outwards(base[code->context_slot], instruction.a);
         if (ATOLL_LIKELY(Store(RefOf(context->ptr()), &context->elements()[instruction.b], sp[-1])))
           break;
         goto frozen;
@@ -182,8 +218,8 @@ Outcome Process::Interpret() {
         goto frozen;
       // [/store]
       case Op::kStoreStatic: {
-        const uint32_t place = To<ClassObject>(base[0])->info->first_static + instruction.b;
-        if (ATOLL_UNLIKELY(!Statics::Set(*isolate_, place, sp[-1]))) goto no_memory;
+        const uint32_t field = To<ClassObject>(base[0])->info->first_field + instruction.b;
+        if (ATOLL_UNLIKELY(!isolate_->SetField(field, sp[-1]).ok())) goto no_memory;
         break;
       }
       case Op::kPop:
@@ -203,7 +239,7 @@ Outcome Process::Interpret() {
           goto no_memory;
         }
         auto* context = reinterpret_cast<Context*>(made.address());
-        Ref& slot = base[method->context_slot];
+        Ref& slot = base[code->context_slot];
         context->elements()[0] = slot;
         for (uint32_t i = 1; i < instruction.b; ++i) context->elements()[i] = nil;
         slot = RefOf(made);
@@ -230,19 +266,19 @@ Outcome Process::Interpret() {
         COMPARISON(!=)
       // [send]
       case Op::kSend:
-      send : {
-        CallSite& site = method->sites[instruction.b];
+      send:
+        sent = &code->sites[instruction.b];
+      send_at_site : {
+        SendSite& site = *sent;
         const uint32_t type_id = universe.TypeIdOfValue(sp[-1 - site.arity]);
         const Method* callee = site.Find(type_id);
         if (ATOLL_UNLIKELY(callee == nullptr)) {
-          Method* found = universe.ClassOfType(type_id)->Lookup(site.selector);
-          if (found == nullptr) {
-            SAVE();
-            CONTINUE(DoesNotUnderstand(site.selector, site.arity));
+          SAVE();
+          callee = Miss(site, type_id);
+          if (callee == nullptr) {
+            CONTINUE(DoesNotUnderstand(site.selector(), site.arity));
             break;
           }
-          site.Remember(type_id, found);
-          callee = found;
         }
         if (callee->primitive != nullptr) {
           SAVE();
@@ -271,25 +307,33 @@ Outcome Process::Interpret() {
       }
       // [/send]
       case Op::kSendSuper: {
-        const CallSite& site = method->sites[instruction.b];
-        const Class* above = site.super_of->superclass;
-        const Method* callee = above == nullptr ? nullptr : above->Lookup(site.selector);
+        SendSite& site = code->sites[instruction.b];
         SAVE();
-        CONTINUE(callee == nullptr ? DoesNotUnderstand(site.selector, site.arity)
+        const Method* callee = site.Find(SendSite::kSuper);
+        if (ATOLL_UNLIKELY(callee == nullptr)) callee = Miss(site, SendSite::kSuper);
+        CONTINUE(callee == nullptr ? DoesNotUnderstand(site.selector(), site.arity)
                                    : Invoke(callee, site.arity));
         break;
       }
       case Op::kJump:
-        pc = method->code.data() + instruction.b;
+        pc = code->begin() + instruction.b;
         break;
       // [poll]
       case Op::kJumpBack:
-        pc = method->code.data() + instruction.b;
+        pc = code->begin() + instruction.b;
         if (ATOLL_LIKELY(!mutator.PollPending() && --fuel_ != 0)) break;
       poll:
-        fuel_ = kPollsPerLook;
         SAVE();
+        if (fuel_ == 0) {
+          fuel_ = universe.hot_code().calls_per_look();
+          universe.hot_code().NoteLook(*code->method);
+        }
         if (!isolate_->Poll()) return Outcome::kStopped;
+        // Other code of a method has the same instructions at the same places.
+        if (const Code* now = code->method->code(); ATOLL_UNLIKELY(now != code)) {
+          pc = now->begin() + (pc - code->begin());
+          code = frame->code = now;
+        }
         break;
       // [/poll]
       case Op::kJumpIfNotTrue:
@@ -308,6 +352,7 @@ Outcome Process::Interpret() {
         *sp++ = base[0];
         [[fallthrough]];
       case Op::kReturn:
+      return_topmost:
         base[0] = sp[-1];
         stack_.top = base + 1;
         stack_.PopFrame();
@@ -318,6 +363,139 @@ Outcome Process::Interpret() {
         SAVE();
         CONTINUE(ReturnNonLocal(sp[-1]));
         break;
+
+        // ---- Superinstructions
+
+      case Op::kPushSlotSlot:
+        sp[0] = base[instruction.b];
+        sp[1] = base[pc->b];
+        sp += 2;
+        ++pc;
+        break;
+      case Op::kPushFieldSlot:
+        sp[0] = To<Instance>(base[0])->fields()[instruction.b];
+        sp[1] = base[pc->b];
+        sp += 2;
+        ++pc;
+        break;
+      case Op::kSlotToField: {
+        const Ref value = base[instruction.b];
+        if (ATOLL_LIKELY(Store(base[0], &To<Instance>(base[0])->fields()[pc->b], value))) {
+          ++pc;
+          break;
+        }
+        *sp++ = value;
+        break;
+      }
+      case Op::kAddSmall:
+        SMALL_OPERAND(__builtin_add_overflow)
+      case Op::kSubtractSmall:
+        SMALL_OPERAND(__builtin_sub_overflow)
+      case Op::kLessJump:
+        COMPARE_AND_JUMP(<)
+      case Op::kLessEqualJump:
+        COMPARE_AND_JUMP(<=)
+      case Op::kGreaterJump:
+        COMPARE_AND_JUMP(>)
+      case Op::kGreaterEqualJump:
+        COMPARE_AND_JUMP(>=)
+      case Op::kEqualJump:
+        COMPARE_AND_JUMP(==)
+      case Op::kNotEqualJump:
+        COMPARE_AND_JUMP(!=)
+      case Op::kLoopTest:
+        if (ATOLL_LIKELY(AreSmall(sp[-2], sp[-1]))) {
+          if (static_cast<int64_t>(sp[-2].word) <= static_cast<int64_t>(sp[-1].word)) {
+            base[pc[6].b] = sp[-2];
+            pc += 7;
+          } else {
+            pc = code->begin() + pc[1].b;
+          }
+          break;
+        }
+        sp[0] = sp[-2];
+        sp[1] = sp[-1];
+        sp += 2;
+        break;
+      case Op::kCountJumpBack:
+        sp[-2] = Small(SmallOf(sp[-2]) + 1);
+        pc = code->begin() + pc->b;
+        if (ATOLL_LIKELY(!mutator.PollPending() && --fuel_ != 0)) break;
+        goto poll;
+      case Op::kReturnSlot:
+        *sp++ = base[instruction.b];
+        goto return_topmost;
+      case Op::kReturnField:
+        *sp++ = To<Instance>(base[0])->fields()[instruction.b];
+        goto return_topmost;
+
+        // ---- Sends that are done in place
+
+      case Op::kInlinedConstant: {
+        FIND_INLINED(0)
+        sp[-1] = known->value;
+        break;
+      }
+      case Op::kInlinedSelf: {
+        FIND_INLINED(0)
+        break;
+      }
+      case Op::kInlinedField: {
+        FIND_INLINED(0)
+        sp[-1] = To<Instance>(sp[-1])->fields()[known->field];
+        break;
+      }
+      case Op::kInlinedSetField: {
+        FIND_INLINED(1)
+        if (ATOLL_UNLIKELY(!Store(sp[-2], &To<Instance>(sp[-2])->fields()[known->field], sp[-1]))) {
+          goto send_at_site;
+        }
+        --sp;
+        break;
+      }
+      case Op::kInlinedArrayAt: {
+        FIND_INLINED(1)
+        auto* array = To<Array>(sp[-2]);
+        const auto index = static_cast<uint64_t>(SmallOf(sp[-1]) - 1);
+        if (ATOLL_UNLIKELY(!IsSmall(sp[-1]) || index >= array->length)) goto send_at_site;
+        sp[-2] = array->elements()[index];
+        --sp;
+        break;
+      }
+      case Op::kInlinedArrayAtPut: {
+        FIND_INLINED(2)
+        auto* array = To<Array>(sp[-3]);
+        const auto index = static_cast<uint64_t>(SmallOf(sp[-2]) - 1);
+        if (ATOLL_UNLIKELY(!IsSmall(sp[-2]) || index >= array->length ||
+                           !Store(sp[-3], &array->elements()[index], sp[-1]))) {
+          goto send_at_site;
+        }
+        sp[-3] = sp[-1];
+        sp -= 2;
+        break;
+      }
+      case Op::kInlinedArrayLength: {
+        FIND_INLINED(0)
+        sp[-1] = Small(static_cast<int64_t>(To<Array>(sp[-1])->length));
+        break;
+      }
+      case Op::kInlinedStringLength: {
+        FIND_INLINED(0)
+        sp[-1] = Small(static_cast<int64_t>(To<String>(sp[-1])->length));
+        break;
+      }
+      case Op::kInlinedNew: {
+        FIND_INLINED(0)
+        SAVE();
+        const Class& info = *To<ClassObject>(known->value)->info;
+        const ObjectPtr made = Allocate(info);
+        if (ATOLL_UNLIKELY(!made)) goto no_memory;
+        Ref* fields = reinterpret_cast<Instance*>(made.address())->fields();
+        for (size_t i = 0; i < info.fields.size(); ++i) fields[i] = nil;
+        sp[-1] = RefOf(made);
+        break;
+      }
+
       no_memory:
         SAVE();
         CONTINUE(Dispatch(FailOfMemory(), nullptr, IndexOf(sp - 1)));

@@ -1,4 +1,5 @@
-// som [-cp DIRS] [--isolates-limit BYTES] [--gc-stats] CLASS [ARGUMENT...]
+// som [-cp DIRS] [--isolates-limit BYTES] [--compile-after CALLS] [--gc-stats]
+// [--vm-stats] CLASS [ARGUMENT...]
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "universe.h"
+#include "vm_stats.h"
 
 namespace {
 
@@ -55,23 +57,6 @@ class Interrupts {
   std::thread thread_;
 };
 
-void PrintGcStats(const som::Universe& universe) {
-  const Atoll::HeapStats stats = universe.group().heap().stats();
-  for (const auto& [name, pauses] :
-       {std::pair("minor", stats.minor), std::pair("major", stats.major)}) {
-    std::fprintf(stderr,
-                 "gc: %llu %s collections, %.1f ms in all, half of them under %.3f ms, the longest "
-                 "%.3f ms\n",
-                 static_cast<unsigned long long>(pauses.count), name,
-                 static_cast<double>(pauses.total_nanos) / 1e6,
-                 static_cast<double>(pauses.p50_nanos) / 1e6,
-                 static_cast<double>(pauses.max_nanos) / 1e6);
-  }
-  std::fprintf(stderr, "gc: %.1f MiB mapped, %.1f MiB of them program\n",
-               static_cast<double>(stats.mapped_bytes) / (1 << 20),
-               static_cast<double>(stats.program_bytes) / (1 << 20));
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -79,6 +64,7 @@ int main(int argc, char** argv) {
   std::string class_path = SOM_CLASS_PATH;
   size_t limit = 0;
   bool gc_stats = false;
+  bool vm_stats = false;
 
   CLI::App app(
       "Runs a program of SOM, the Simple Object Machine: makes an instance of CLASS and sends "
@@ -88,14 +74,21 @@ int main(int argc, char** argv) {
   app.add_option("--isolates-limit", limit,
                  "bytes that each isolate may have on the heap; 0: no limit")
       ->transform(CLI::AsSizeValue(false));
+  app.add_option("--compile-after", options.hot_code.calls,
+                 "calls and jumps back that make a method hot, so that it is optimized; 0: none is")
+      ->capture_default_str();
   app.add_flag("--gc-stats", gc_stats, "say at the end what was collected");
+  app.add_flag("--vm-stats", vm_stats, "say at the end what was called, compiled and installed");
   app.prefix_command();
   app.footer("CLASS [ARGUMENT...] follow the options.");
   // -cp is what every SOM calls it, and no short option has two letters.
   std::vector<std::string> arguments(argv + 1, argv + argc);
   for (size_t i = 0; i < arguments.size() && arguments[i].rfind('-', 0) == 0; ++i) {
     if (arguments[i] == "-cp") arguments[i] = "--classpath";
-    if (arguments[i] == "--classpath" || arguments[i] == "--isolates-limit") ++i;
+    if (arguments[i] == "--classpath" || arguments[i] == "--isolates-limit" ||
+        arguments[i] == "--compile-after") {
+      ++i;
+    }
   }
   std::reverse(arguments.begin(), arguments.end());
   try {
@@ -123,6 +116,7 @@ int main(int argc, char** argv) {
   }
   interrupts.Watch(*universe.value());
   const int code = universe.value()->Run(program);
-  if (gc_stats) PrintGcStats(*universe.value());
+  if (gc_stats) som::PrintGcStats(*universe.value(), stderr);
+  if (vm_stats) som::PrintVmStats(*universe.value(), stderr);
   return code;
 }

@@ -34,11 +34,11 @@ bool AsDouble(Process& process, Ref value, double* number) {
 }
 Outcome NoNumber(Process& process, Ref value) {
   return process.Fail("the argument is a number, not an instance of " +
-                      process.universe().ClassOf(value)->name->text);
+                      process.universe().ClassOf(value)->name->text());
 }
 Outcome NoInteger(Process& process, Ref value) {
   return process.Fail("the argument is an Integer, not an instance of " +
-                      process.universe().ClassOf(value)->name->text);
+                      process.universe().ClassOf(value)->name->text());
 }
 
 // ---- Arithmetic

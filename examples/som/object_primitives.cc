@@ -15,7 +15,7 @@ bool IsText(Process& process, Ref value) {
   return kind == Kind::kString || kind == Kind::kSymbol;
 }
 std::string ClassNameOf(Process& process, Ref value) {
-  return process.universe().ClassOf(value)->name->text;
+  return process.universe().ClassOf(value)->name->text();
 }
 
 // ---- Object
@@ -68,9 +68,10 @@ Symbol* SelectorOf(Process& process, Ref value, int64_t arguments) {
     process.Fail("a selector is a Symbol, not an instance of " + ClassNameOf(process, value));
     return nullptr;
   }
-  Symbol* selector = To<SymbolObject>(value)->symbol;
-  if (selector->arity == arguments) return selector;
-  process.Fail("#" + selector->text + " takes " + std::to_string(selector->arity) +
+  Symbol* selector = To<Symbol>(value);
+  const int arity = selector->Arity();
+  if (arity == arguments) return selector;
+  process.Fail("#" + selector->text() + " takes " + std::to_string(arity) +
                " arguments, and gets " + std::to_string(arguments));
   return nullptr;
 }
@@ -111,8 +112,8 @@ Outcome PerformWithArguments(Process& process, Ref* values) {
 Outcome InvokeIn(Process& process, Ref info, Symbol* selector, int arity) {
   const Method* method = To<ClassObject>(info)->info->Lookup(selector);
   if (method == nullptr) {
-    return process.Fail("instances of " + To<ClassObject>(info)->info->name->text +
-                        " do not understand #" + selector->text);
+    return process.Fail("instances of " + To<ClassObject>(info)->info->name->text() +
+                        " do not understand #" + selector->text());
   }
   return Process::Changed(process.Invoke(method, arity));
 }
@@ -153,7 +154,7 @@ Ref* FieldAt(Process& process, Ref object, Ref index) {
       SmallOf(index) <= count) {
     return &To<Instance>(object)->fields()[SmallOf(index) - 1];
   }
-  process.Fail("instances of " + info->name->text + " have fields 1 to " +
+  process.Fail("instances of " + info->name->text() + " have fields 1 to " +
                std::to_string(info->kind == Kind::kInstance ? count : 0));
   return nullptr;
 }
@@ -176,11 +177,11 @@ Outcome InstVarNamed(Process& process, Ref* values) {
   const Class* info = process.universe().ClassOf(values[0]);
   if (IsText(process, values[1]) && info->kind == Kind::kInstance) {
     for (size_t i = info->fields.size(); i-- > 0;) {
-      if (info->fields[i]->text != process.universe().TextOf(values[1])) continue;
+      if (info->fields[i]->view() != process.universe().TextOf(values[1])) continue;
       return Process::Return(values, To<Instance>(values[0])->fields()[i]);
     }
   }
-  return process.Fail("instances of " + info->name->text + " have no such field");
+  return process.Fail("instances of " + info->name->text() + " have no such field");
 }
 
 // ---- Array
@@ -255,9 +256,9 @@ constexpr PrimitiveEntry kObjects[] = {
     {"Object", "instVarAt:", InstVarAt},
     {"Object", "instVarAt:put:", InstVarAtPut},
     {"Object", "instVarNamed:", InstVarNamed},
-    {"Array", "at:", At},
-    {"Array", "at:put:", AtPut},
-    {"Array", "length", Length},
+    {"Array", "at:", At, Op::kInlinedArrayAt},
+    {"Array", "at:put:", AtPut, Op::kInlinedArrayAtPut},
+    {"Array", "length", Length, Op::kInlinedArrayLength},
     {"Array class", "new:", NewArray},
 };
 

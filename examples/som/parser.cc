@@ -13,6 +13,7 @@ class Parser {
   Parser(const std::string& file, std::string_view source) : lexer_(file, source) { Advance(); }
 
   std::unique_ptr<ClassNode> ParseClassFile();
+  std::unique_ptr<MethodNode> ParseMethodAlone();
   const SourceError& error() const { return lexer_.error(); }
 
  private:
@@ -94,6 +95,16 @@ std::unique_ptr<ClassNode> Parser::ParseClassFile() {
   Expect(TokenKind::kClose, "a method, or ) at the end of the class");
   if (!error() && !Is(TokenKind::kEnd))
     FailHere("nothing may follow the class, found " + Describe(token_));
+  return node;
+}
+
+std::unique_ptr<MethodNode> Parser::ParseMethodAlone() {
+  if (!Is(TokenKind::kIdentifier) && !Is(TokenKind::kKeyword) && !Is(TokenKind::kOperator)) {
+    FailHere("expected a method, found " + Describe(token_));
+  }
+  auto node = std::make_unique<MethodNode>(ParseMethod());
+  if (!error() && !Is(TokenKind::kEnd))
+    FailHere("nothing may follow the method, found " + Describe(token_));
   return node;
 }
 
@@ -312,6 +323,14 @@ std::unique_ptr<ClassNode> ParseClass(const std::string& file, std::string_view 
                                       SourceError* error) {
   Parser parser(file, source);
   std::unique_ptr<ClassNode> node = parser.ParseClassFile();
+  *error = parser.error();
+  return *error ? nullptr : std::move(node);
+}
+
+std::unique_ptr<MethodNode> ParseMethod(const std::string& file, std::string_view source,
+                                        SourceError* error) {
+  Parser parser(file, source);
+  std::unique_ptr<MethodNode> node = parser.ParseMethodAlone();
   *error = parser.error();
   return *error ? nullptr : std::move(node);
 }

@@ -15,6 +15,10 @@ namespace som {
 std::unique_ptr<ClassNode> ParseClass(const std::string& file, std::string_view source,
                                       SourceError* error);
 
+/// The same with one method.
+std::unique_ptr<MethodNode> ParseMethod(const std::string& file, std::string_view source,
+                                        SourceError* error);
+
 }  // namespace som
 
 #endif  // SOM_PARSER_H_

@@ -8,7 +8,7 @@
 namespace som {
 namespace {
 
-using Table = std::map<std::pair<std::string_view, std::string_view>, Primitive>;
+using Table = std::map<std::pair<std::string_view, std::string_view>, PrimitiveEntry>;
 
 const Table& AllPrimitives() {
   static const Table table = [] {
@@ -17,7 +17,7 @@ const Table& AllPrimitives() {
          {ObjectPrimitives(), IntegerPrimitives(), DoublePrimitives(), StringPrimitives(),
           ReflectionPrimitives(), BlockPrimitives(), SystemPrimitives(), IsolatePrimitives()}) {
       for (const PrimitiveEntry& entry : entries) {
-        made[{entry.class_name, entry.selector}] = entry.primitive;
+        made[{entry.class_name, entry.selector}] = entry;
       }
     }
     return made;
@@ -28,16 +28,17 @@ const Table& AllPrimitives() {
 Outcome Unknown(Process& process, Ref*) {
   return process.Fail("the virtual machine does not know this primitive");
 }
+constexpr PrimitiveEntry kUnknown = {"", "", Unknown};
 
 }  // namespace
 
-Primitive FindPrimitive(const Class& holder, std::string_view selector) {
+const PrimitiveEntry& FindPrimitive(const Class& holder, std::string_view selector) {
   const Table& table = AllPrimitives();
   for (const Class* at = &holder; at != nullptr; at = at->superclass) {
-    const auto found = table.find({at->name->text, selector});
+    const auto found = table.find({at->name->view(), selector});
     if (found != table.end()) return found->second;
   }
-  return Unknown;
+  return kUnknown;
 }
 
 }  // namespace som

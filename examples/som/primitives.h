@@ -11,15 +11,9 @@
 
 namespace som {
 
-struct PrimitiveEntry {
-  std::string_view class_name;  ///< «Integer», «Integer class»
-  std::string_view selector;
-  Primitive primitive;
-};
-
 /// The primitive for a method that a class declares as one: its own, or else a superclass's. One
 /// that fails when called, if the virtual machine has none.
-Primitive FindPrimitive(const Class& holder, std::string_view selector);
+const PrimitiveEntry& FindPrimitive(const Class& holder, std::string_view selector);
 
 // Each file's.
 std::span<const PrimitiveEntry> ObjectPrimitives();

@@ -34,7 +34,7 @@ void Process::LeaveTurn() {
 
 // ---- Running
 
-void Process::Run(Symbol* selector, int arity) { GoOn(Send(selector, arity)); }
+void Process::Run(const Symbol* selector, int arity) { GoOn(Send(selector, arity)); }
 
 void Process::GoOn(Outcome outcome) {
   if (outcome != Outcome::kStopped && stack_.has_frames()) outcome = Interpret();
@@ -94,10 +94,6 @@ void Process::Resume(Ref result, const std::string& error) {
 
 // ---- Errors and the end
 
-std::string Process::NameOf(const Method* method) const {
-  return method->holder->name->text + ">>" + method->selector->text;
-}
-
 void Process::PrintStack(std::FILE* to) const {
   constexpr ptrdiff_t kShown = 15;
   if (!stack_.has_frames()) return;
@@ -109,11 +105,10 @@ void Process::PrintStack(std::FILE* to) const {
       continue;
     }
     const Frame& frame = stack_.frames[i];
-    const Method& method = *frame.method;
-    const auto next = static_cast<size_t>(frame.pc - method.code.data());
-    const Location at = method.places[next == 0 ? 0 : next - 1];
+    const Method& method = frame.method();
+    const Location at = method.PlaceOf(*frame.code, frame.pc);
     std::fprintf(to, "  %s%s (%s:%u:%u)\n", method.is_block ? "a block in " : "",
-                 NameOf(&method).c_str(), method.holder->file.c_str(), at.line, at.column);
+                 method.Name().c_str(), method.holder->file.c_str(), at.line, at.column);
   }
 }
 
@@ -130,7 +125,8 @@ Outcome Process::Die(const std::string& words) {
 std::string Process::ErrorInHand() const {
   if (!stack_.has_frames()) return "";
   for (const Frame* at = stack_.frame; at >= stack_.frames; --at) {
-    if (at->method->is_block || at->method->selector != universe_.selectors().error) continue;
+    const Method& method = at->method();
+    if (method.is_block || method.selector != universe_.selectors().error) continue;
     const Ref text = stack_.values[at->base + 1];
     const Kind kind = universe_.KindOf(text);
     if (kind != Kind::kString && kind != Kind::kSymbol) return "an error";
@@ -225,9 +221,7 @@ void Process::RemoveWatch(const Watch* watch) {
   }
 }
 
-const Class* Process::PortClass() const {
-  return universe_.loader().Load(universe_.symbols().Get("Port")).info;
-}
+const Class* Process::PortClass() const { return universe_.loader().Load("Port").info; }
 
 // [receive]
 // With the port topmost on the stack: its next message takes the port's place, now or in a later

@@ -71,7 +71,7 @@ class Process {
 
   /// Sends a message to what was pushed, receiver first, and runs until all is done, the isolate
   /// waits, or it ends. Handlers whose messages wait run afterwards.
-  void Run(Symbol* selector, int arity);
+  void Run(const Symbol* selector, int arity);
   void Push(Ref value) { *stack_.top++ = value; }
   /// Makes room to push so many values. False: an error has been raised or the isolate ends.
   bool Reserve(size_t values) { return stack_.Reserve(values, stack_limit_); }
@@ -104,7 +104,7 @@ class Process {
   }
   /// Sends to the receiver, which with its `arity` arguments is topmost on the stack. kValue: the
   /// result is topmost.
-  Outcome Send(Symbol* selector, int arity);
+  Outcome Send(const Symbol* selector, int arity);
   /// The same for a method that has been looked up.
   Outcome Invoke(const Method* method, int arity);
   Outcome Evaluate(const Closure* closure, int arity);
@@ -119,7 +119,7 @@ class Process {
     has_printed_stack_ = true;
   }
   /// A global's value; the zero word: it has none.
-  Ref GlobalValue(const GlobalName& name) const;
+  Ref GlobalValue(uint32_t field) const { return isolate_->field(field); }
 
   Ref NewString(std::string_view text);
   Ref NewDouble(double value);
@@ -180,14 +180,14 @@ class Process {
   bool TryPushFrame(const Method* method, int arity);
   Outcome PushFrame(const Method* method, int arity);
   Outcome Dispatch(Outcome outcome, const Method* method, size_t receiver);
-  Outcome DoesNotUnderstand(Symbol* selector, int arity);
-  Outcome UnknownGlobal(Symbol* name);
+  Outcome DoesNotUnderstand(const Symbol* selector, int arity);
+  Outcome UnknownGlobal(const Symbol* name);
+  const Method* Miss(SendSite& site, uint32_t key);
   Outcome Raise(size_t receiver, const std::string& words);
   Outcome ReturnNonLocal(Ref value);
   Outcome StackOverflow(int arity);
   Ref MakeLiteralArray(const Method& method, size_t index);
   Ref MakeBlock(const Method* code);
-  std::string NameOf(const Method* method) const;
 
   Universe& universe_;
   Atoll::Isolate* const isolate_;
@@ -196,7 +196,7 @@ class Process {
   std::string error_;
   uint64_t next_activation_ = 0;
   uint64_t activations_end_ = 0;
-  uint32_t fuel_ = kPollsPerLook;
+  uint32_t fuel_ = 1;  // calls and jumps back until it looks up
   bool is_main_ = false;
   bool is_over_limit_ = false;   // of memory: once more is fatal
   bool has_overflowed_ = false;  // its stack, likewise
@@ -207,8 +207,6 @@ class Process {
   Atoll::SendPort result_port_;
   std::vector<std::unique_ptr<OpenPort>> ports_;
   std::vector<std::shared_ptr<Watch>> watches_;
-
-  static constexpr uint32_t kPollsPerLook = 256;
 };
 
 }  // namespace som

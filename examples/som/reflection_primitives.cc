@@ -1,7 +1,9 @@
 // Class, Method and Primitive.
 
 #include <string>
+#include <utility>
 
+#include "class_loader.h"
 #include "primitives.h"
 #include "process.h"
 
@@ -11,7 +13,7 @@ namespace {
 Class* InfoOf(Ref value) { return To<ClassObject>(value)->info; }
 
 Outcome Name(Process&, Ref* values) {
-  return Process::Return(values, InfoOf(values[0])->name->object);
+  return Process::Return(values, InfoOf(values[0])->name->ref());
 }
 
 Outcome Superclass(Process& process, Ref* values) {
@@ -22,7 +24,7 @@ Outcome Superclass(Process& process, Ref* values) {
 Outcome New(Process& process, Ref* values) {
   const Class* info = InfoOf(values[0]);
   if (ATOLL_UNLIKELY(info->kind != Kind::kInstance)) {
-    return process.Fail("instances of " + info->name->text + " are not made by new");
+    return process.Fail("instances of " + info->name->text() + " are not made by new");
   }
   const ObjectPtr made = process.Allocate(*info);
   if (ATOLL_UNLIKELY(!made)) return process.FailOfMemory();
@@ -38,15 +40,18 @@ Outcome NewString(Process& process, Ref* values) {
 // A new Array of as many objects of Program as there are; no reference into it needs a barrier.
 template <typename Items, typename ToObject>
 Outcome ReturnArray(Process& process, Ref* values, const Items& items, ToObject to_object) {
-  const Ref array = process.NewArray(items.size());
-  if (array.word == 0) return process.FailOfMemory();
+  Ref array;
+  do {
+    array = process.NewArray(items.size());
+    if (array.word == 0) return process.FailOfMemory();
+  } while (To<Array>(array)->length != items.size());  // a method may have been defined meanwhile
   for (size_t i = 0; i < items.size(); ++i) To<Array>(array)->elements()[i] = to_object(items[i]);
   return Process::Return(values, array);
 }
 
 Outcome Fields(Process& process, Ref* values) {
   return ReturnArray(process, values, InfoOf(values[0])->fields,
-                     [](const Symbol* symbol) { return symbol->object; });
+                     [](const Symbol* symbol) { return symbol->ref(); });
 }
 Outcome Methods(Process& process, Ref* values) {
   return ReturnArray(process, values, InfoOf(values[0])->methods,
@@ -55,15 +60,28 @@ Outcome Methods(Process& process, Ref* values) {
 
 Outcome HasMethod(Process& process, Ref* values) {
   for (const Method* method : InfoOf(values[0])->methods) {
-    if (method->selector->object == values[1]) {
+    if (method->selector->ref() == values[1]) {
       return Process::Return(values, process.universe().true_object());
     }
   }
   return Process::Return(values, process.universe().false_object());
 }
 
+// Class compile: 'a = ( ^1 )'. Answers the method.
+Outcome Compile(Process& process, Ref* values) {
+  const Kind kind = process.universe().KindOf(values[1]);
+  if (kind != Kind::kString && kind != Kind::kSymbol) {
+    return process.Fail("the source of a method is a String");
+  }
+  std::string source(process.universe().TextOf(values[1]));
+  std::string error;
+  const Method* method =
+      process.universe().loader().Define(*InfoOf(values[0]), std::move(source), &error);
+  return method == nullptr ? process.Fail(error) : Process::Return(values, method->object);
+}
+
 Outcome Signature(Process&, Ref* values) {
-  return Process::Return(values, To<MethodObject>(values[0])->info->selector->object);
+  return Process::Return(values, To<MethodObject>(values[0])->info->selector->ref());
 }
 Outcome Holder(Process&, Ref* values) {
   return Process::Return(values, To<MethodObject>(values[0])->info->holder->object);
@@ -79,8 +97,8 @@ Outcome InvokeOnWith(Process& process, Ref* values) {
                         " arguments, and gets " + std::to_string(count));
   }
   if (!universe.ClassOf(values[1])->IsSubclassOf(method->holder)) {
-    return process.Fail("its receivers are instances of " + method->holder->name->text +
-                        ", not of " + universe.ClassOf(values[1])->name->text);
+    return process.Fail("its receivers are instances of " + method->holder->name->text() +
+                        ", not of " + universe.ClassOf(values[1])->name->text());
   }
   const auto at = values - process.stack().values;
   const Ref receiver = values[1];
@@ -95,11 +113,12 @@ Outcome InvokeOnWith(Process& process, Ref* values) {
 constexpr PrimitiveEntry kReflection[] = {
     {"Class", "name", Name},
     {"Class", "superclass", Superclass},
-    {"Class", "new", New},
+    {"Class", "new", New, Op::kInlinedNew},
     {"String class", "new", NewString},
     {"Class", "fields", Fields},
     {"Class", "methods", Methods},
     {"Class", "hasMethod:", HasMethod},
+    {"Class", "compile:", Compile},
     {"Method", "signature", Signature},
     {"Method", "holder", Holder},
     {"Method", "invokeOn:with:", InvokeOnWith},

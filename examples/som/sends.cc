@@ -8,6 +8,19 @@ namespace som {
 
 // ---- Sends
 
+// [miss]
+// What a send calls that its site does not know, and from now on knows; null: nothing. A safepoint.
+const Method* Process::Miss(SendSite& site, uint32_t key) {
+  const void* found =
+      universe_.program().Miss(site.calls, key, [&](uintptr_t, uintptr_t) -> const void* {
+        const Class* info = site.super_of == nullptr ? universe_.ClassOfType(key)  // a type id
+                                                     : site.super_of->superclass;
+        return info == nullptr ? nullptr : info->Lookup(site.selector());
+      });
+  return static_cast<const Method*>(found);
+}
+// [/miss]
+
 Outcome Process::PushFrame(const Method* method, int arity) {
   return ATOLL_LIKELY(TryPushFrame(method, arity)) ? Outcome::kFrame : StackOverflow(arity);
 }
@@ -19,7 +32,7 @@ Outcome Process::Invoke(const Method* method, int arity) {
   return Dispatch(method->primitive(*this, receiver), method, index);
 }
 
-Outcome Process::Send(Symbol* selector, int arity) {
+Outcome Process::Send(const Symbol* selector, int arity) {
   const Class* info = universe_.ClassOf(stack_.top[-1 - arity]);
   const Method* method = info->Lookup(selector);
   return method == nullptr ? DoesNotUnderstand(selector, arity) : Invoke(method, arity);
@@ -32,7 +45,7 @@ Outcome Process::Dispatch(Outcome outcome, const Method* method, size_t receiver
       stack_.top = stack_.values + receiver + 1;
       return outcome;
     case Outcome::kFailed: {
-      const std::string where = method == nullptr ? "" : NameOf(method) + ": ";
+      const std::string where = method == nullptr ? "" : method->Name() + ": ";
       return Raise(receiver, where + error_);
     }
     case Outcome::kFrame:
@@ -58,9 +71,9 @@ Outcome Process::Evaluate(const Closure* closure, int arity) {
 
 Outcome Process::Restart() {
   Frame& frame = *stack_.frame;
-  const Method& method = *frame.method;
+  const Method& method = frame.method();
   Ref* const base = stack_.values + frame.base;
-  frame.pc = method.code.data();
+  frame.pc = frame.code->begin();
   stack_.top = base + 1 + method.arity + method.locals;
   if (method.context_slot != 0) {
     base[method.context_slot] =
@@ -69,11 +82,11 @@ Outcome Process::Restart() {
   return Outcome::kFrame;
 }
 
-Outcome Process::DoesNotUnderstand(Symbol* selector, int arity) {
+Outcome Process::DoesNotUnderstand(const Symbol* selector, int arity) {
   Class* info = universe_.ClassOf(stack_.top[-1 - arity]);
   const Method* method = info->Lookup(universe_.selectors().does_not_understand);
   if (method == nullptr) {
-    return Die("instances of " + info->name->text + " understand neither #" + selector->text +
+    return Die("instances of " + info->name->text() + " understand neither #" + selector->text() +
                " nor #doesNotUnderstand:arguments:");
   }
   const Ref array = NewArray(static_cast<size_t>(arity));
@@ -81,13 +94,13 @@ Outcome Process::DoesNotUnderstand(Symbol* selector, int arity) {
   if (array.word == 0) return Dispatch(FailOfMemory(), nullptr, IndexOf(receiver));
   for (int i = 0; i < arity; ++i) To<Array>(array)->elements()[i] = receiver[1 + i];  // fresh
   stack_.top = receiver + 1;
-  Push(selector->object);
+  Push(selector->ref());
   Push(array);
   return Invoke(method, 2);
 }
 
-Outcome Process::UnknownGlobal(Symbol* name) {
-  Push(name->object);
+Outcome Process::UnknownGlobal(const Symbol* name) {
+  Push(name->ref());
   return Send(universe_.selectors().unknown_global, 1);
 }
 
@@ -96,7 +109,7 @@ Outcome Process::UnknownGlobal(Symbol* name) {
 Outcome Process::ReturnNonLocal(Ref value) {
   Frame& frame = *stack_.frame;
   Ref* const base = stack_.values + frame.base;
-  const Ref block = base[frame.method->arity + 1];
+  const Ref block = base[frame.method().arity + 1];
   const uint64_t home = To<Closure>(block)->home;
   for (Frame* at = stack_.frame; at >= stack_.frames; --at) {
     if (at->activation != home) continue;
@@ -122,7 +135,7 @@ Ref Process::MakeBlock(const Method* code) {
   if (ATOLL_UNLIKELY(!made)) return {};
   auto* closure = reinterpret_cast<Closure*>(made.address());
   const Ref* const base = stack_.values + frame.base;
-  const Method& method = *frame.method;
+  const Method& method = frame.method();
   closure->self = base[0];  // the first stores into a fresh object need no barrier
   closure->context = method.context_slot == 0 ? universe_.nil() : base[method.context_slot];
   closure->code = code;
@@ -142,11 +155,6 @@ Ref Process::MakeBlock(const Method* code) {
   return RefOf(made);
 }
 
-Ref Process::GlobalValue(const GlobalName& name) const {
-  const Ref own = Statics::Get(*isolate_, name.index);
-  return own.word != 0 ? own : name.shared_value();
-}
-
 // On the stack, and then in its place.
 Ref Process::MakeLiteralArray(const Method& method, size_t index) {
   const Method::LiteralArray& literal = method.arrays[index];
@@ -163,7 +171,7 @@ Ref Process::MakeLiteralArray(const Method& method, size_t index) {
     Store(at, &To<Array>(at)->elements()[i], element);
   }
   const Ref made = *--stack_.top;
-  return Statics::Set(*isolate_, literal.place, made) ? made : Ref{};
+  return isolate_->SetField(literal.field, made).ok() ? made : Ref{};
 }
 
 // ---- Errors

@@ -7,17 +7,19 @@
 #include <memory>
 #include <utility>
 
-#include "bytecode.h"
+#include "method.h"
 #include "value.h"
 
 namespace som {
 
 /// An activation. Its values begin at `base` of the values.
 struct Frame {
-  const Method* method;
+  const Code* code;
   const Instruction* pc;  ///< the next one; valid while another frame is above this
   uint64_t activation;    ///< 0: no block that can return from it has been made
   uint32_t base;
+
+  const Method& method() const { return *code->method; }
 };
 
 /// Grows as it is used. Empty ones take no memory: isolates that wait for a message have none.

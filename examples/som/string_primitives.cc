@@ -39,9 +39,9 @@ Outcome Concatenate(Process& process, Ref* values) {
 }
 
 Outcome AsSymbol(Process& process, Ref* values) {
-  const Symbol* symbol = process.universe().symbols().Get(TextOf(process, values[0]));
-  return symbol == nullptr ? process.Fail("no memory for a Symbol")
-                           : Process::Return(values, symbol->object);
+  const auto symbol = process.universe().program().Intern(TextOf(process, values[0]));
+  return symbol.ok() ? Process::Return(values, symbol.value())
+                     : process.Fail("no memory for a Symbol");
 }
 
 Outcome AsString(Process& process, Ref* values) {
@@ -107,7 +107,7 @@ Outcome AllAre(Process& process, Ref* values) {
 }
 
 constexpr PrimitiveEntry kStrings[] = {
-    {"String", "length", Length},
+    {"String", "length", Length, Op::kInlinedStringLength},
     {"String", "concatenate:", Concatenate},
     {"String", "asSymbol", AsSymbol},
     {"String", "asString", AsString},

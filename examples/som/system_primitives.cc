@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdio>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -16,10 +17,18 @@ namespace {
 
 // The symbol that a global is named by; null: process.Fail has been called.
 Symbol* NameIn(Process& process, Ref value) {
-  if (process.universe().KindOf(value) == Kind::kSymbol) return To<SymbolObject>(value)->symbol;
+  if (process.universe().KindOf(value) == Kind::kSymbol) return To<Symbol>(value);
   process.Fail("a global is named by a Symbol, not by an instance of " +
-               process.universe().ClassOf(value)->name->text);
+               process.universe().ClassOf(value)->name->text());
   return nullptr;
+}
+// The field that is a global; none: process.Fail has been called.
+std::optional<uint32_t> FieldNamedBy(Process& process, Ref value) {
+  const Symbol* symbol = NameIn(process, value);
+  if (symbol == nullptr) return std::nullopt;
+  const auto field = process.universe().FieldOfGlobal(symbol);
+  if (!field) process.Fail("no memory for a global");
+  return field;
 }
 bool IsText(Process& process, Ref value) {
   const Kind kind = process.universe().KindOf(value);
@@ -27,26 +36,25 @@ bool IsText(Process& process, Ref value) {
 }
 
 Outcome Global(Process& process, Ref* values) {
-  Symbol* symbol = NameIn(process, values[1]);
-  if (symbol == nullptr) return Outcome::kFailed;
-  const Ref value = process.GlobalValue(*process.universe().globals().Get(symbol));
+  const auto field = FieldNamedBy(process, values[1]);
+  if (!field) return Outcome::kFailed;
+  const Ref value = process.GlobalValue(*field);
   return Process::Return(values, value.word != 0 ? value : process.universe().nil());
 }
 
 Outcome GlobalPut(Process& process, Ref* values) {
-  Symbol* symbol = NameIn(process, values[1]);
-  if (symbol == nullptr) return Outcome::kFailed;
-  const uint32_t place = process.universe().globals().Get(symbol)->index;
-  if (!Statics::Set(process.isolate(), place, values[2])) {
+  const auto field = FieldNamedBy(process, values[1]);
+  if (!field) return Outcome::kFailed;
+  if (!process.isolate().SetField(*field, values[2]).ok()) {
     return process.Fail("no memory for a global");
   }
   return Process::Return(values, values[2]);
 }
 
 Outcome HasGlobal(Process& process, Ref* values) {
-  Symbol* symbol = NameIn(process, values[1]);
-  if (symbol == nullptr) return Outcome::kFailed;
-  const Ref value = process.GlobalValue(*process.universe().globals().Get(symbol));
+  const auto field = FieldNamedBy(process, values[1]);
+  if (!field) return Outcome::kFailed;
+  const Ref value = process.GlobalValue(*field);
   return Process::Return(values, process.universe().Boolean(value.word != 0));
 }
 
@@ -54,7 +62,7 @@ Outcome HasGlobal(Process& process, Ref* values) {
 Outcome Load(Process& process, Ref* values) {
   Symbol* symbol = NameIn(process, values[1]);
   if (symbol == nullptr) return Outcome::kFailed;
-  const ClassLoader::Loaded loaded = process.universe().loader().Load(symbol);
+  const ClassLoader::Loaded loaded = process.universe().loader().Load(symbol->text());
   switch (loaded.outcome) {
     case ClassLoader::Outcome::kLoaded:
       return Process::Return(values, loaded.info->object);
@@ -93,7 +101,7 @@ template <bool kToError, bool kNewline>
 Outcome Print(Process& process, Ref* values) {
   if (!IsText(process, values[1])) {
     return process.Fail("what is printed is a String, not an instance of " +
-                        process.universe().ClassOf(values[1])->name->text);
+                        process.universe().ClassOf(values[1])->name->text());
   }
   const std::string_view text = process.universe().TextOf(values[1]);
   std::FILE* to = kToError ? stderr : stdout;

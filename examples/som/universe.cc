@@ -18,6 +18,8 @@ using Atoll::Status;
 Universe::Universe(const UniverseOptions& options) : options_(options) {}
 
 Universe::~Universe() {
+  if (group_ != nullptr) group_->Shutdown();
+  hot_code_.reset();  // its compiler ends before the group that it compiles for
   group_.reset();
   loader_.reset();
   std::free(static_cast<void*>(class_of_type_));
@@ -29,6 +31,10 @@ Atoll::Result<std::unique_ptr<Universe>> Universe::Create(const UniverseOptions&
       {.name = "som", .heap = options.heap, .client = universe.get(), .workers = options.workers});
   if (!group.ok()) return group.status();
   universe->group_ = std::move(group).value();
+  universe->hot_code_ = std::make_unique<HotCode>(*universe, options.hot_code);
+  // Symbols are made in managed state, hence in an isolate.
+  auto loads = Atoll::EnteredIsolate::Enter(*universe->group_, {.name = "core"});
+  if (!loads.ok()) return loads.status();
   if (Status status = universe->LoadCore(); !status.ok()) return status;
   return universe;
 }
@@ -58,7 +64,7 @@ Atoll::TypeInfo Universe::CoreTypeInfo(Kind kind) {
       info.element_size = 1;
       break;
     case Kind::kSymbol:
-      info.fixed_size = sizeof(SymbolObject);
+      info.fixed_size = sizeof(Symbol);
       info.element_size = 1;
       break;
     case Kind::kPort:
@@ -106,6 +112,9 @@ Status Universe::RegisterTypes(Atoll::Heap& heap) {
   auto context = heap.RegisterType(Atoll::DescribeRefArray("Context"));
   if (!context.ok()) return context.status();
   context_type_ = context.value();
+  auto kept = heap.RegisterType(Atoll::DescribeRefArray("symbols of the program"));
+  if (!kept.ok()) return kept.status();
+  kept_type_ = kept.value();
   return Status::Ok();
 }
 
@@ -127,8 +136,7 @@ Status Universe::CreateGroup(Atoll::IsolateGroup& group) {
   if (Status status = RegisterTypes(group.heap()); !status.ok()) return status;
   Kind ignored;
   integer_type_id_ = CoreType("Integer", &ignored)->id();
-  symbols_.Start(group.heap(), *CoreType("Symbol", &ignored));
-  return Status::Ok();
+  return group.program().SetSymbolType(*CoreType("Symbol", &ignored));
 }
 
 // ---- The core
@@ -148,7 +156,7 @@ Status Universe::LoadCore() {
   };
   check("Object", loader_->LoadRoots());
   const auto load = [&](const char* name) -> Class* {
-    return status.ok() ? check(name, loader_->Load(symbols_.Get(name))) : nullptr;
+    return status.ok() ? check(name, loader_->Load(name)) : nullptr;
   };
   classes_.class_ = load("Class");
   classes_.metaclass = load("Metaclass");
@@ -167,16 +175,24 @@ Status Universe::LoadCore() {
   for (const char* name : {"Object", "Boolean", "Symbol", "Block", "Method", "Primitive"})
     load(name);
   if (!status.ok()) return status;
-  selectors_ = {.does_not_understand = symbols_.Get("doesNotUnderstand:arguments:"),
-                .unknown_global = symbols_.Get("unknownGlobal:"),
-                .escaped_block = symbols_.Get("escapedBlock:"),
-                .error = symbols_.Get("error:"),
-                .initialize = symbols_.Get("initialize:"),
-                .value = symbols_.Get("value"),
-                .value_with = symbols_.Get("value:")};
+  const auto no_memory = [&] {
+    status = {Atoll::StatusCode::kResourceExhausted, "no memory for the core objects"};
+  };
+  const auto intern = [&](const char* text) {
+    Symbol* symbol = Intern(text);
+    if (symbol == nullptr) no_memory();
+    return symbol;
+  };
+  selectors_ = {.does_not_understand = intern("doesNotUnderstand:arguments:"),
+                .unknown_global = intern("unknownGlobal:"),
+                .escaped_block = intern("escapedBlock:"),
+                .error = intern("error:"),
+                .initialize = intern("initialize:"),
+                .value = intern("value"),
+                .value_with = intern("value:")};
   const auto singleton = [&](const Class* info) {
     const ObjectPtr object = group_->heap().AllocateProgram(*info->type);
-    if (!object) status = {Atoll::StatusCode::kResourceExhausted, "no memory for the core objects"};
+    if (!object) no_memory();
     return RefOf(object);
   };
   nil_ = singleton(classes_.nil);
@@ -185,9 +201,54 @@ Status Universe::LoadCore() {
   system_ = singleton(classes_.system);
   for (const auto& [name, value] : {std::pair("system", system_), std::pair("nil", nil_),
                                     std::pair("true", true_), std::pair("false", false_)}) {
-    globals_.Get(symbols_.Get(name))->SetSharedValue(value);
+    const Symbol* symbol = intern(name);
+    if (symbol != nullptr && !SetGlobal(symbol, value)) no_memory();
   }
   return status;
+}
+
+// ---- Symbols and globals
+
+// [intern]
+Symbol* Universe::Intern(std::string_view text) {
+  const Atoll::Result<Ref> symbol = program().Intern(text);
+  if (!symbol.ok()) return nullptr;
+  // No safepoint in between: a symbol that nothing refers to may go at the next one.
+  return Keep(To<Symbol>(symbol.value())) ? To<Symbol>(symbol.value()) : nullptr;
+}
+
+bool Universe::Keep(const Symbol* symbol) {
+  const std::lock_guard<std::mutex> lock(names_mutex_);
+  if (kept_.contains(symbol)) return true;
+  if (keeper_ == nullptr || kept_there_ == keeper_->length) {
+    constexpr size_t kAtOnce = 254;
+    const ObjectPtr made = group_->heap().AllocateProgram(*kept_type_, kAtOnce);
+    if (!made) return false;
+    keeper_ = reinterpret_cast<Array*>(made.address());
+    kept_there_ = 0;
+  }
+  Atoll::Store<Atoll::PlainPointers>(Atoll::Isolate::Current()->mutator(), keeper_->ptr(),
+                                     Atoll::Slot(&keeper_->elements()[kept_there_++].word),
+                                     symbol->ref());
+  kept_.insert(symbol);
+  return true;
+}
+// [/intern]
+
+std::optional<uint32_t> Universe::FieldOfGlobal(const Symbol* name) {
+  if (!Keep(name)) return std::nullopt;
+  const std::lock_guard<std::mutex> lock(names_mutex_);
+  if (const auto found = globals_.find(name); found != globals_.end()) return found->second;
+  const auto added = program().AddField(Ref{});
+  if (!added.ok()) return std::nullopt;
+  const auto field = static_cast<uint32_t>(added.value());
+  globals_.emplace(name, field);
+  return field;
+}
+
+bool Universe::SetGlobal(const Symbol* name, Ref value) {
+  const auto field = FieldOfGlobal(name);
+  return field && program().SetInitialField(*field, value).ok();
 }
 
 // ---- Literals
@@ -220,8 +281,7 @@ Ref Universe::IntegerLiteral(std::string_view digits) {
 }
 
 std::string_view Universe::TextOf(Ref value) const {
-  if (KindOf(value) == Kind::kSymbol) return To<SymbolObject>(value)->symbol->text;
-  auto* string = To<String>(value);
+  auto* string = To<String>(value);  // or a Symbol, which is laid out as one
   return {string->bytes(), string->length};
 }
 

@@ -8,13 +8,15 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "class.h"
-#include "globals.h"
-#include "symbol_table.h"
+#include "hot_code.h"
 #include "value.h"
 
 namespace som {
@@ -28,6 +30,7 @@ struct UniverseOptions {
   size_t stack_limit_bytes = size_t{8} << 20;
   Atoll::HeapOptions heap = {};
   int workers = 0;
+  HotCodeOptions hot_code = {};
 };
 
 /// The classes that the virtual machine itself refers to.
@@ -73,9 +76,9 @@ class Universe final : public Atoll::GroupClient {
 
   const UniverseOptions& options() const { return options_; }
   Atoll::IsolateGroup& group() const { return *group_; }
-  SymbolTable& symbols() { return symbols_; }
-  Globals& globals() { return globals_; }
+  Atoll::Program& program() const { return group_->program(); }
   ClassLoader& loader() const { return *loader_; }
+  HotCode& hot_code() const { return *hot_code_; }
   const CoreClasses& classes() const { return classes_; }
   const CoreSymbols& selectors() const { return selectors_; }
   Ref nil() const { return nil_; }
@@ -106,6 +109,16 @@ class Universe final : public Atoll::GroupClient {
   /// How instances of that kind lie in the heap; not of kInstance.
   static Atoll::TypeInfo CoreTypeInfo(Kind kind);
 
+  /// A symbol that the program keeps from now on: of classes, code, global variables. Null when
+  /// there is no memory. Managed state; a safepoint.
+  Symbol* Intern(std::string_view text);
+  /// The field of isolates that is the global variable of that name, which is made if there is
+  /// none. Isolates that have not set it have what SetGlobal says, or else the zero word. No value:
+  /// no memory. Managed state.
+  std::optional<uint32_t> FieldOfGlobal(const Symbol* name);
+  /// What the global is in all isolates that have not set it themselves: a Program object.
+  bool SetGlobal(const Symbol* name, Ref value);
+
   // Objects that code refers to, in Program; the zero word when there is no memory.
   Ref StringLiteral(std::string_view text);
   Ref DoubleLiteral(double value);
@@ -135,6 +148,7 @@ class Universe final : public Atoll::GroupClient {
   explicit Universe(const UniverseOptions& options);
   Atoll::Status RegisterTypes(Atoll::Heap& heap);
   Atoll::Status LoadCore();
+  bool Keep(const Symbol* symbol);
 
   struct CoreTypeEntry {
     std::string_view name;
@@ -143,15 +157,20 @@ class Universe final : public Atoll::GroupClient {
   };
 
   const UniverseOptions options_;
-  SymbolTable symbols_;
-  Globals globals_;
   std::unique_ptr<ClassLoader> loader_;
+  std::unique_ptr<HotCode> hot_code_;
   CoreClasses classes_ = {};
   CoreSymbols selectors_ = {};
   std::vector<CoreTypeEntry> core_types_;
   const Atoll::Type* context_type_ = nullptr;
+  const Atoll::Type* kept_type_ = nullptr;
   uint32_t integer_type_id_ = 0;
   Ref nil_, true_, false_, system_;
+  std::mutex names_mutex_;  // held for a look-up or an insertion alone; guards what follows
+  std::unordered_set<const Symbol*> kept_;
+  Array* keeper_ = nullptr;  // in Program: refers to the symbols kept last
+  size_t kept_there_ = 0;
+  std::unordered_map<const Symbol*, uint32_t> globals_;
   // By type id; pages that are never touched take no memory.
   std::atomic<Class*>* class_of_type_ = nullptr;
   std::atomic<uint64_t> activations_{1};

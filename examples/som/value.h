@@ -12,6 +12,7 @@
 #include <atoll/atoll.h>
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace som {
@@ -22,7 +23,6 @@ using Atoll::Word;
 
 struct Class;
 struct Method;
-struct Symbol;
 
 // [small]
 inline constexpr int64_t kMaxSmall = INT64_MAX >> 1;
@@ -69,11 +69,14 @@ struct String : Atoll::Object {
   uint64_t length;
   char* bytes() { return reinterpret_cast<char*>(this + 1); }
 };
-/// In Program, as all that code refers to: one for the group, never moved.
-struct SymbolObject : Atoll::Object {
+/// One for each text of the group (Atoll::Program::Intern); they do not move. Laid out as String.
+struct Symbol : Atoll::Object {
   uint64_t length;
-  Symbol* symbol;
-  char* bytes() { return reinterpret_cast<char*>(this + 1); }
+  std::string_view view() const { return {reinterpret_cast<const char*>(this + 1), length}; }
+  std::string text() const { return std::string(view()); }
+  Ref ref() const { return {ptr().address()}; }
+  /// As a selector: how many arguments it takes.
+  int Arity() const;
 };
 struct Double : Atoll::Object {
   double value;

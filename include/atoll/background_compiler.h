@@ -96,6 +96,9 @@ class BackgroundCompiler {
     uint64_t failed = 0;
     uint64_t cancelled = 0;
     uint64_t redone = 0;  ///< compilations that were out of date before their job's end
+    /// From the call of Install until each mutator had been at a safepoint: for so long a mutator
+    /// may have gone on with what there was before. Nobody is stopped meanwhile.
+    uint64_t longest_install_nanos = 0;
   };
   Stats stats() const;
 

@@ -44,6 +44,11 @@ class Program {
   /// has been added then. A lock; O(values).
   Result<size_t> AddFields(std::span<const Ref> initial_values);
   Result<size_t> AddField(Ref initial_value) { return AddFields({&initial_value, 1}); }
+  /// Gives a field that has been added another initial value: of a global variable, say, whose
+  /// class is loaded only now. At once, and whole, in all isolates that have not written the field;
+  /// what refers to the value sees all that was written before. Errors: as AddFields; no such
+  /// field. No lock.
+  Status SetInitialField(size_t index, Ref value);
   size_t field_count() const;
   /// Of a field that has been added; else the zero word. No lock.
   Ref InitialField(size_t index) const;

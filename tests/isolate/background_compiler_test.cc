@@ -258,6 +258,25 @@ TEST_F(BackgroundCompilerTest, InstallingStopsNobodyAndWaitsForEverybody) {
   EXPECT_EQ(compiler.stats().installed, kRounds * kInstalled);
 }
 
+TEST_F(BackgroundCompilerTest, TheLongestInstallationIsKnown) {
+  BackgroundCompiler& compiler = Start();
+  constexpr uint64_t kNanos = 3'000'000;
+  Event is_running;
+  const IsolateId id = Spawn([&](Isolate& isolate) {
+    is_running.Set();
+    while (client_.installed[1].load() == nullptr) platform::YieldThread();
+    const uint64_t begin = platform::NowNanos();
+    while (platform::NowNanos() - begin < kNanos) platform::YieldThread();
+    isolate.Poll();
+  });
+  is_running.Wait();
+  EXPECT_EQ(compiler.stats().longest_install_nanos, 0u);
+  compiler.Request(1);
+  exits.WaitFor(id);
+  compiler.WaitUntilIdle();
+  EXPECT_GE(compiler.stats().longest_install_nanos, kNanos);
+}
+
 TEST_F(BackgroundCompilerTest, WhatIsOutOfDateIsCompiledAgain) {
   BackgroundCompiler& compiler = Start();
   Block();

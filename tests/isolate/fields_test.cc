@@ -107,6 +107,39 @@ TEST_F(FieldsTest, OwnValuesAreRootsWhereverTheyAre) {
   });
 }
 
+TEST_F(FieldsTest, AnInitialValueSetLaterIsSeenByAllThatHaveNotWritten) {
+  AddNumbered(100);
+  Event is_read;
+  Event is_set;
+  const IsolateId id = Spawn([&](Isolate& isolate) {
+    SetField(isolate, 1, Immediate(11));
+    EXPECT_EQ(ValueOf(isolate.field(0)), 0u);
+    is_read.Set();
+    is_set.Wait(isolate);
+    EXPECT_EQ(ValueOf(isolate.field(0)), 20u);
+    EXPECT_EQ(ValueOf(isolate.field(1)), 11u);
+    EXPECT_EQ(ValueOf(isolate.field(99)), 22u);
+    SetField(isolate, 0, Immediate(10));
+    EXPECT_EQ(ValueOf(isolate.field(0)), 10u);
+  });
+  is_read.Wait();
+  Program& program = group().program();
+  EXPECT_TRUE(program.SetInitialField(0, Immediate(20)).ok());
+  EXPECT_TRUE(program.SetInitialField(1, Immediate(21)).ok());
+  EXPECT_TRUE(program.SetInitialField(99, Immediate(22)).ok());
+  is_set.Set();
+  EXPECT_EQ(exits.WaitFor(id).reason, ExitReason::kReturned);
+  RunIsolate([](Isolate& isolate) { EXPECT_EQ(ValueOf(isolate.field(1)), 21u); });
+
+  EXPECT_THAT(program.SetInitialField(100, Immediate(1)).message(),
+              HasSubstr("field 100 of 100 is given an initial value, but has not been added"));
+  RunIsolate([&](Isolate& isolate) {
+    const Status status = program.SetInitialField(0, RefOf(NewPair(isolate, 1)));
+    EXPECT_THAT(status.message(), HasSubstr("the initial value of field 0 refers to a private"));
+  });
+  EXPECT_EQ(ValueOf(program.InitialField(0)), 20u);
+}
+
 TEST_F(FieldsTest, APrivateInitialValueIsRefused) {
   AddNumbered(3);
   RunIsolate([this](Isolate& isolate) {

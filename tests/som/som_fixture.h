@@ -8,6 +8,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -48,6 +49,7 @@ class SomTest : public ::testing::Test {
       auto universe = Universe::Create(options);
       if (universe.ok()) {
         code = universe.value()->Run({name});
+        if (after_run) after_run(*universe.value());
       } else {
         std::fprintf(stderr, "%s\n", universe.status().message().c_str());
         code = -1;
@@ -62,12 +64,24 @@ class SomTest : public ::testing::Test {
     Write("Main", "Main = (\n" + methods + "\n)");
     return Run("Main");
   }
-  /// What a method of such statements prints; it ends well.
+  /// What a method of such statements prints; it ends well. With optimized code it prints the same.
   std::string Output(const std::string& statements) {
+    const HotCodeOptions given = options.hot_code;
     const Ran ran = RunMethods("run = (\n" + statements + "\n)");
     EXPECT_EQ(ran.code, 0) << ran.err;
     EXPECT_EQ(ran.err, "");
+    CompileAtOnce();
+    const Ran optimized = RunMethods("run = (\n" + statements + "\n)");
+    options.hot_code = given;
+    EXPECT_EQ(optimized.code, 0) << optimized.err;
+    EXPECT_EQ(optimized.out, ran.out);
     return ran.out;
+  }
+  /// All that is called more than once is optimized, before it goes on.
+  void CompileAtOnce() {
+    options.hot_code.calls = 2;
+    options.hot_code.calls_per_look = 1;
+    options.hot_code.waits = true;
   }
   /// What an expression is, as a string.
   std::string Value(const std::string& expression) {
@@ -83,6 +97,7 @@ class SomTest : public ::testing::Test {
   }
 
   UniverseOptions options;
+  std::function<void(Universe&)> after_run;
 
  private:
   std::filesystem::path folder_;
