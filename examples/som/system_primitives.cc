@@ -112,10 +112,11 @@ Outcome PrintStackTrace(Process& process, Ref*) {
   return Outcome::kValue;
 }
 
+// When the program was started, not when it first asked.
+const std::chrono::steady_clock::time_point kStart = std::chrono::steady_clock::now();
 int64_t MicrosSinceStart() {
-  using Clock = std::chrono::steady_clock;
-  static const Clock::time_point start = Clock::now();
-  return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
+  const auto passed = std::chrono::steady_clock::now() - kStart;
+  return std::chrono::duration_cast<std::chrono::microseconds>(passed).count();
 }
 Outcome Time(Process&, Ref* values) {
   return Process::Return(values, Small(MicrosSinceStart() / 1000));
