@@ -1,28 +1,15 @@
 #include "class_loader.h"
 
-#include <fstream>
-#include <sstream>
+#include <cctype>
 #include <utility>
 
 #include "compiler.h"
+#include "files.h"
 #include "parser.h"
 #include "primitives.h"
 #include "universe.h"
 
 namespace som {
-namespace {
-
-// False: there is no such file.
-bool ReadFile(const std::string& path, std::string* text) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file.is_open()) return false;
-  std::stringstream content;
-  content << file.rdbuf();
-  *text = content.str();
-  return !file.bad();
-}
-
-}  // namespace
 
 ClassLoader::Loaded ClassLoader::Load(Symbol* name) {
   GlobalName* global = universe_.globals().Get(name);
@@ -66,7 +53,12 @@ ClassLoader::Loaded ClassLoader::Parse(Symbol* name, std::unique_ptr<ClassNode>*
   std::string text;
   for (const std::string& folder : universe_.options().class_path) {
     const std::string path = folder + "/" + name->text + ".som";
-    if (!ReadFile(path, &text)) continue;
+    std::string why;
+    const FileRead read = ReadFile(path, &text, &why);
+    if (read == FileRead::kMissing) continue;
+    if (read == FileRead::kRefused) {
+      return {Outcome::kWrong, nullptr, path + ": the file cannot be read: " + why};
+    }
     SourceError error;
     *node = ParseClass(path, text, &error);
     if (*node != nullptr && (*node)->name != name->text) {
@@ -231,6 +223,13 @@ Class* ClassLoader::Publish(std::unique_ptr<Class> owned) {
 
 ClassLoader::Loaded ClassLoader::LoadRoots() {
   const Atoll::SafepointMutexLock lock(mutex_);
+  for (const std::string& folder : universe_.options().class_path) {
+    if (const std::string why = WhyNoFolder(folder); !why.empty()) {
+      return {Outcome::kWrong, nullptr,
+              "classes cannot be looked for in " + folder + ": " + why +
+                  "; the class path (-cp) names folders"};
+    }
+  }
   std::unique_ptr<ClassNode> object_node;
   std::unique_ptr<ClassNode> class_node;
   const auto parse = [&](const char* name, std::unique_ptr<ClassNode>* node) {

@@ -27,7 +27,8 @@ class ClassLoader {
   };
   /// The class of that name, loaded now unless it was before.
   Loaded Load(Symbol* name);
-  /// Object, Class and their metaclasses, which refer to each other.
+  /// Object, Class and their metaclasses, which refer to each other. An error too: a folder of the
+  /// class path that cannot be read.
   Loaded LoadRoots();
 
  private:

@@ -287,9 +287,8 @@ Outcome Process::Interpret() {
         pc = method->code.data() + instruction.b;
         if (ATOLL_LIKELY(!mutator.PollPending() && --fuel_ != 0)) break;
       poll:
-        fuel_ = kPollsPerLook;
         SAVE();
-        if (!isolate_->Poll()) return Outcome::kStopped;
+        if (!Poll()) return Outcome::kStopped;
         break;
       // [/poll]
       case Op::kJumpIfNotTrue:

@@ -14,6 +14,8 @@
 
 namespace {
 
+constexpr int kWrongUse = 2;
+
 std::vector<std::string> Split(const std::string& text, char at) {
   std::vector<std::string> parts;
   size_t start = 0;
@@ -87,8 +89,13 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--isolates-limit", limit,
                  "bytes that each isolate may have on the heap; 0: no limit")
+      ->check([](const std::string& text) {
+        return text.rfind('-', 0) == 0 ? "a number of bytes is not negative: " + text : "";
+      })
       ->transform(CLI::AsSizeValue(false));
   app.add_flag("--gc-stats", gc_stats, "say at the end what was collected");
+  app.add_flag("--collect-at-polls", options.collect_at_polls,
+               "for tests: collect at every send and every round of a loop");
   app.prefix_command();
   app.footer("CLASS [ARGUMENT...] follow the options.");
   // -cp is what every SOM calls it, and no short option has two letters.
@@ -101,16 +108,16 @@ int main(int argc, char** argv) {
   try {
     app.parse(arguments);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error);
+    return app.exit(error) == 0 ? 0 : kWrongUse;
   }
   const std::vector<std::string> program = app.remaining();
   if (program.empty()) {
     std::fprintf(stderr, "som: no class to run; see som --help\n");
-    return 2;
+    return kWrongUse;
   }
   if (program.front().rfind('-', 0) == 0) {
     std::fprintf(stderr, "som: no such option: %s; see som --help\n", program.front().c_str());
-    return 2;
+    return kWrongUse;
   }
   options.class_path = Split(class_path, ':');
   options.isolate_limit_bytes = limit;

@@ -171,6 +171,13 @@ class Process {
 
  private:
   Outcome Interpret();
+  /// False: the isolate was killed.
+  bool Poll() {
+    const bool collects = universe_.options().collect_at_polls;
+    fuel_ = collects ? 1 : kPollsPerLook;
+    if (collects) (void)mutator().Collect(Atoll::Mutator::Collection::kMinor);
+    return isolate_->Poll();
+  }
   void GoOn(Outcome outcome);
   void Finish();
   void RunHandlers();
@@ -196,7 +203,7 @@ class Process {
   std::string error_;
   uint64_t next_activation_ = 0;
   uint64_t activations_end_ = 0;
-  uint32_t fuel_ = kPollsPerLook;
+  uint32_t fuel_ = 1;  // polls until the next one that looks whether the isolate was killed
   bool is_main_ = false;
   bool is_over_limit_ = false;   // of memory: once more is fatal
   bool has_overflowed_ = false;  // its stack, likewise

@@ -2,12 +2,11 @@
 
 #include <chrono>
 #include <cstdio>
-#include <fstream>
-#include <sstream>
 #include <string>
 #include <thread>
 
 #include "class_loader.h"
+#include "files.h"
 #include "primitives.h"
 #include "process.h"
 
@@ -70,18 +69,17 @@ Outcome Load(Process& process, Ref* values) {
 Outcome LoadFile(Process& process, Ref* values) {
   if (!IsText(process, values[1])) return process.Fail("the name of a file is a String");
   const std::string path(process.universe().TextOf(values[1]));
-  std::stringstream content;
-  bool ok;
+  std::string text;
+  std::string why;
+  FileRead read;
   {
     // [native]
     const Atoll::NativeScope native(process.mutator());  // reading may take long
-    std::ifstream file(path, std::ios::binary);
-    ok = file.is_open();
-    if (ok) content << file.rdbuf();
+    read = ReadFile(path, &text, &why);
     // [/native]
   }
-  if (!ok) return Process::Return(values, process.universe().nil());
-  return process.ReturnNew(values, process.NewString(content.str()));
+  if (read != FileRead::kDone) return Process::Return(values, process.universe().nil());
+  return process.ReturnNew(values, process.NewString(text));
 }
 
 Outcome Exit(Process& process, Ref* values) {
