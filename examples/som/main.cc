@@ -1,8 +1,9 @@
-// som [-cp DIRS] [--isolates-limit BYTES] [--gc-stats] CLASS [ARGUMENT...]
+// som [-cp DIRS] [--isolates-limit BYTES] [--gc-stats] [--collect-at-polls] CLASS [ARGUMENT...]
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <string>
@@ -57,7 +58,7 @@ class Interrupts {
   std::thread thread_;
 };
 
-void PrintGcStats(const som::Universe& universe) {
+void PrintGcStats(const som::Universe& universe, uint64_t run_nanos) {
   const Atoll::HeapStats stats = universe.group().heap().stats();
   for (const auto& [name, pauses] :
        {std::pair("minor", stats.minor), std::pair("major", stats.major)}) {
@@ -69,9 +70,13 @@ void PrintGcStats(const som::Universe& universe) {
                  static_cast<double>(pauses.p50_nanos) / 1e6,
                  static_cast<double>(pauses.max_nanos) / 1e6);
   }
-  std::fprintf(stderr, "gc: %.1f MiB mapped, %.1f MiB of them program\n",
-               static_cast<double>(stats.mapped_bytes) / (1 << 20),
-               static_cast<double>(stats.program_bytes) / (1 << 20));
+  const auto mib = [](uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
+  std::fprintf(stderr, "gc: %.1f MiB mapped, %.1f MiB of them program, %.1f MiB promoted\n",
+               mib(stats.mapped_bytes), mib(stats.program_bytes), mib(stats.promoted_bytes));
+  std::fprintf(stderr, "gc: %.1f %% of %.3f s\n",
+               100 * static_cast<double>(stats.minor.total_nanos + stats.major.total_nanos) /
+                   static_cast<double>(run_nanos),
+               static_cast<double>(run_nanos) / 1e9);
 }
 
 }  // namespace
@@ -129,7 +134,10 @@ int main(int argc, char** argv) {
     return 1;
   }
   interrupts.Watch(*universe.value());
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point began = Clock::now();
   const int code = universe.value()->Run(program);
-  if (gc_stats) PrintGcStats(*universe.value());
+  const auto run = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - began);
+  if (gc_stats) PrintGcStats(*universe.value(), static_cast<uint64_t>(run.count()));
   return code;
 }
