@@ -1,4 +1,4 @@
-# ./run demo [heap|transfers]...
+# ./run demo [heap|transfers|vm]...
 
 demo_heap() {
   build/release/atoll-demo heap
@@ -17,11 +17,15 @@ demo_transfers() {
   printf '%s\n' "The same as a picture: $folder/transfers.svg"
 }
 
+demo_vm() {
+  build/release/som --gc-stats Farm
+}
+
 run_demo() {
-  local parts=(heap transfers) part groups=()
+  local parts=(heap transfers vm) part groups=()
   [ $# -eq 0 ] || parts=("$@")
   for part in "${parts[@]}"; do
-    [ "$(type -t "demo_$part")" = function ] || fail "no such demo: $part (there are: heap transfers)"
+    [ "$(type -t "demo_$part")" = function ] || fail "no such demo: $part (there are: heap transfers vm)"
     [ "$part" != transfers ] || groups=(plot)
   done
   need_preset release "${groups[@]}"

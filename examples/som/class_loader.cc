@@ -1,28 +1,15 @@
 #include "class_loader.h"
 
-#include <fstream>
-#include <sstream>
+#include <cctype>
 #include <utility>
 
 #include "compiler.h"
+#include "files.h"
 #include "parser.h"
 #include "primitives.h"
 #include "universe.h"
 
 namespace som {
-namespace {
-
-// False: there is no such file.
-bool ReadFile(const std::string& path, std::string* text) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file.is_open()) return false;
-  std::stringstream content;
-  content << file.rdbuf();
-  *text = content.str();
-  return !file.bad();
-}
-
-}  // namespace
 
 ClassLoader::Loaded ClassLoader::Load(const std::string& name) { return LoadAbove(name, nullptr); }
 
@@ -69,7 +56,12 @@ ClassLoader::Loaded ClassLoader::Parse(const std::string& name, std::unique_ptr<
   std::string text;
   for (const std::string& folder : universe_.options().class_path) {
     const std::string path = folder + "/" + name + ".som";
-    if (!ReadFile(path, &text)) continue;
+    std::string why;
+    const FileRead read = ReadFile(path, &text, &why);
+    if (read == FileRead::kMissing) continue;
+    if (read == FileRead::kRefused) {
+      return {Outcome::kWrong, nullptr, path + ": the file cannot be read: " + why};
+    }
     SourceError error;
     *node = ParseClass(path, text, &error);
     if (*node != nullptr && (*node)->name != name) {
@@ -291,6 +283,13 @@ ClassLoader::Counts ClassLoader::Count() const {
 }
 
 ClassLoader::Loaded ClassLoader::LoadRoots() {
+  for (const std::string& folder : universe_.options().class_path) {
+    if (const std::string why = WhyNoFolder(folder); !why.empty()) {
+      return {Outcome::kWrong, nullptr,
+              "classes cannot be looked for in " + folder + ": " + why +
+                  "; the class path (-cp) names folders"};
+    }
+  }
   std::unique_ptr<ClassNode> object_node;
   std::unique_ptr<ClassNode> class_node;
   if (Loaded parsed = Parse("Object", &object_node); parsed.outcome != Outcome::kLoaded)

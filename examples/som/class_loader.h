@@ -40,7 +40,8 @@ class ClassLoader {
   };
   /// Of what is loaded now.
   Counts Count() const;
-  /// Object, Class and their metaclasses, which refer to each other.
+  /// Object, Class and their metaclasses, which refer to each other. An error too: a folder of the
+  /// class path that cannot be read.
   Loaded LoadRoots();
 
  private:

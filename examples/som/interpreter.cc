@@ -328,7 +328,7 @@ Outcome Process::Interpret() {
           fuel_ = universe.hot_code().calls_per_look();
           universe.hot_code().NoteLook(*code->method);
         }
-        if (!isolate_->Poll()) return Outcome::kStopped;
+        if (!Poll()) return Outcome::kStopped;
         // Other code of a method has the same instructions at the same places.
         if (const Code* now = code->method->code(); ATOLL_UNLIKELY(now != code)) {
           pc = now->begin() + (pc - code->begin());

@@ -1,5 +1,5 @@
 // som [-cp DIRS] [--isolates-limit BYTES] [--compile-after CALLS] [--gc-stats]
-// [--vm-stats] CLASS [ARGUMENT...]
+// [--vm-stats] [--collect-at-polls] CLASS [ARGUMENT...]
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -15,6 +15,8 @@
 #include "vm_stats.h"
 
 namespace {
+
+constexpr int kWrongUse = 2;
 
 std::vector<std::string> Split(const std::string& text, char at) {
   std::vector<std::string> parts;
@@ -73,12 +75,17 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--isolates-limit", limit,
                  "bytes that each isolate may have on the heap; 0: no limit")
+      ->check([](const std::string& text) {
+        return text.rfind('-', 0) == 0 ? "a number of bytes is not negative: " + text : "";
+      })
       ->transform(CLI::AsSizeValue(false));
   app.add_option("--compile-after", options.hot_code.calls,
                  "calls and jumps back that make a method hot, so that it is optimized; 0: none is")
       ->capture_default_str();
   app.add_flag("--gc-stats", gc_stats, "say at the end what was collected");
   app.add_flag("--vm-stats", vm_stats, "say at the end what was called, compiled and installed");
+  app.add_flag("--collect-at-polls", options.collect_at_polls,
+               "for tests: collect at every send and every round of a loop");
   app.prefix_command();
   app.footer("CLASS [ARGUMENT...] follow the options.");
   // -cp is what every SOM calls it, and no short option has two letters.
@@ -94,16 +101,16 @@ int main(int argc, char** argv) {
   try {
     app.parse(arguments);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error);
+    return app.exit(error) == 0 ? 0 : kWrongUse;
   }
   const std::vector<std::string> program = app.remaining();
   if (program.empty()) {
     std::fprintf(stderr, "som: no class to run; see som --help\n");
-    return 2;
+    return kWrongUse;
   }
   if (program.front().rfind('-', 0) == 0) {
     std::fprintf(stderr, "som: no such option: %s; see som --help\n", program.front().c_str());
-    return 2;
+    return kWrongUse;
   }
   options.class_path = Split(class_path, ':');
   options.isolate_limit_bytes = limit;

@@ -64,8 +64,7 @@ double OnDoubles(Operation operation, double a, double b) {
     case Operation::kDivide:
     case Operation::kDivideDoubles:
       return a / b;
-    case Operation::kModulo:
-      return a - b * std::floor(a / b);
+    case Operation::kModulo:  // of Doubles: with the sign of the receiver, as rem:
     case Operation::kRemainder:
       return std::fmod(a, b);
   }
@@ -315,8 +314,8 @@ Outcome DoubleToInteger(Process& process, Ref* values) {
   if (!std::isfinite(value)) return process.Fail(DoubleText(value) + " is no Integer");
   return process.ReturnNew(values, NewInteger(process, Magnitude::FromDouble(value)));
 }
-// Halves go to the even neighbour.
-double RoundHalfEven(double value) { return std::nearbyint(value); }
+// Halves go away from zero.
+double Round(double value) { return std::round(value); }
 
 Outcome PositiveInfinity(Process& process, Ref* values) {
   return process.ReturnNew(values, process.NewDouble(HUGE_VAL));
@@ -386,7 +385,7 @@ constexpr PrimitiveEntry kDoubles[] = {
     {"Double", "sqrt", DoubleFunction<std::sqrt>},
     {"Double", "sin", DoubleFunction<std::sin>},
     {"Double", "cos", DoubleFunction<std::cos>},
-    {"Double", "round", DoubleToInteger<RoundHalfEven>},
+    {"Double", "round", DoubleToInteger<Round>},
     {"Double", "asInteger", DoubleToInteger<std::trunc>},
     {"Double", "asString", DoubleAsString},
     {"Double class", "PositiveInfinity", PositiveInfinity},

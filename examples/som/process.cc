@@ -29,6 +29,8 @@ void Process::LeaveTurn() {
   if (!stack_.has_frames()) {
     stack_.top = stack_.values;
     stack_.Give();
+  } else if (waits_ || waits_for_ != nullptr) {
+    stack_.Pack();
   }
 }
 
@@ -85,6 +87,9 @@ void Process::Resume(Ref result, const std::string& error) {
   waits_ = false;
   waits_for_ = nullptr;
   if (has_ended_) return;
+  if (!stack_.Unpack(stack_.frame->method->slots() + kSpare)) {
+    return void(Die("no memory for a stack"));
+  }
   if (error.empty()) {
     stack_.top[-1] = result;
     return GoOn(Outcome::kValue);

@@ -171,6 +171,14 @@ class Process {
 
  private:
   Outcome Interpret();
+  /// False: the isolate was killed.
+  bool Poll() {
+    if (universe_.options().collect_at_polls) {
+      fuel_ = 1;  // the next one polls as well
+      (void)mutator().Collect(Atoll::Mutator::Collection::kMinor);
+    }
+    return isolate_->Poll();
+  }
   void GoOn(Outcome outcome);
   void Finish();
   void RunHandlers();

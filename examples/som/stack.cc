@@ -1,6 +1,7 @@
 #include "stack.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 
 namespace som {
@@ -65,6 +66,42 @@ void Stack::Give() {
   Stack& spare = SpareOfThread();
   if (spare.values == nullptr) spare = std::move(*this);
   *this = Stack();
+}
+
+void Stack::Pack() {
+  constexpr size_t kMostValues = kFirstValues / 2;
+  const auto in_use = static_cast<size_t>(top - values);
+  const auto depth = static_cast<size_t>(next_frame() - frames);
+  if (is_packed_ || depth == 0 || depth >= kFirstFrames || in_use > kMostValues) return;
+  Stack packed;
+  if (!Grow(packed.values, packed.values_end, in_use) ||
+      !Grow(packed.frames, packed.frames_end, depth)) {
+    return;
+  }
+  std::copy_n(values, in_use, packed.values);
+  std::copy_n(frames, depth, packed.frames);
+  packed.top = packed.values_end;
+  packed.frame = packed.frames_end - 1;
+  packed.is_packed_ = true;
+  std::swap(*this, packed);
+  packed.top = packed.values;
+  packed.frame = nullptr;
+  packed.Give();
+}
+
+bool Stack::Unpack(size_t more_values) {
+  if (!is_packed_) return true;
+  const auto in_use = static_cast<size_t>(top - values);
+  const auto depth = static_cast<size_t>(next_frame() - frames);
+  Stack roomy;
+  roomy.Take();
+  if (!roomy.Reserve(in_use + more_values, SIZE_MAX)) return false;  // kFirstFrames are enough
+  std::copy_n(values, in_use, roomy.values);
+  std::copy_n(frames, depth, roomy.frames);
+  roomy.top = roomy.values + in_use;
+  roomy.frame = roomy.frames + depth - 1;
+  *this = std::move(roomy);
+  return true;
 }
 
 }  // namespace som

@@ -22,7 +22,8 @@ struct Frame {
   const Method& method() const { return *code->method; }
 };
 
-/// Grows as it is used. Empty ones take no memory: isolates that wait for a message have none.
+/// Grows as it is used. Empty ones take no memory, and those of isolates that wait for a message
+/// little more than what lies on them.
 class Stack {
  public:
   static constexpr size_t kFirstValues = 256;
@@ -44,6 +45,7 @@ class Stack {
     std::swap(frames, other.frames);
     std::swap(frames_end, other.frames_end);
     std::swap(frame, other.frame);
+    std::swap(is_packed_, other.is_packed_);
     return *this;
   }
   ~Stack();
@@ -63,6 +65,14 @@ class Stack {
   void Take();
   /// Gives the memory of an empty stack away.
   void Give();
+  /// Moves what is in use, if that is little, to memory of just its size. Until Unpack it may be
+  /// looked at and nothing be pushed.
+  void Pack();
+  /// Makes room again, for so many more values. False: no memory; nothing has changed.
+  bool Unpack(size_t more_values);
+
+ private:
+  bool is_packed_ = false;
 };
 
 }  // namespace som

@@ -15,9 +15,6 @@ bool IsText(Process& process, Ref value) {
   const Kind kind = process.universe().KindOf(value);
   return kind == Kind::kString || kind == Kind::kSymbol;
 }
-bool IsString(Process& process, Ref value) {
-  return process.universe().KindOf(value) == Kind::kString;
-}
 std::string_view TextOf(Process& process, Ref value) { return process.universe().TextOf(value); }
 
 Outcome Length(Process& process, Ref* values) {
@@ -58,13 +55,12 @@ Outcome Hashcode(Process& process, Ref* values) {
   return Process::Return(values, Small(hash));
 }
 
-// A Symbol equals no String.
+// A Symbol equals a String of its text, though it is not the same object.
 Outcome Equal(Process& process, Ref* values) {
-  const Universe& universe = process.universe();
   const bool equal =
-      values[0] == values[1] || (IsString(process, values[0]) && IsString(process, values[1]) &&
-                                 TextOf(process, values[0]) == TextOf(process, values[1]));
-  return Process::Return(values, universe.Boolean(equal));
+      values[0] == values[1] ||
+      (IsText(process, values[1]) && TextOf(process, values[0]) == TextOf(process, values[1]));
+  return Process::Return(values, process.universe().Boolean(equal));
 }
 
 Outcome Substring(Process& process, Ref* values) {

@@ -2,13 +2,12 @@
 
 #include <chrono>
 #include <cstdio>
-#include <fstream>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <thread>
 
 #include "class_loader.h"
+#include "files.h"
 #include "primitives.h"
 #include "process.h"
 
@@ -78,18 +77,17 @@ Outcome Load(Process& process, Ref* values) {
 Outcome LoadFile(Process& process, Ref* values) {
   if (!IsText(process, values[1])) return process.Fail("the name of a file is a String");
   const std::string path(process.universe().TextOf(values[1]));
-  std::stringstream content;
-  bool ok;
+  std::string text;
+  std::string why;
+  FileRead read;
   {
     // [native]
     const Atoll::NativeScope native(process.mutator());  // reading may take long
-    std::ifstream file(path, std::ios::binary);
-    ok = file.is_open();
-    if (ok) content << file.rdbuf();
+    read = ReadFile(path, &text, &why);
     // [/native]
   }
-  if (!ok) return Process::Return(values, process.universe().nil());
-  return process.ReturnNew(values, process.NewString(content.str()));
+  if (read != FileRead::kDone) return Process::Return(values, process.universe().nil());
+  return process.ReturnNew(values, process.NewString(text));
 }
 
 Outcome Exit(Process& process, Ref* values) {
@@ -120,10 +118,11 @@ Outcome PrintStackTrace(Process& process, Ref*) {
   return Outcome::kValue;
 }
 
+// When the program was started, not when it first asked.
+const std::chrono::steady_clock::time_point kStart = std::chrono::steady_clock::now();
 int64_t MicrosSinceStart() {
-  using Clock = std::chrono::steady_clock;
-  static const Clock::time_point start = Clock::now();
-  return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
+  const auto passed = std::chrono::steady_clock::now() - kStart;
+  return std::chrono::duration_cast<std::chrono::microseconds>(passed).count();
 }
 Outcome Time(Process&, Ref* values) {
   return Process::Return(values, Small(MicrosSinceStart() / 1000));

@@ -28,6 +28,7 @@ struct UniverseOptions {
   std::vector<std::string> class_path;
   size_t isolate_limit_bytes = 0;  ///< of each isolate; 0: none
   size_t stack_limit_bytes = size_t{8} << 20;
+  bool collect_at_polls = false;  ///< for tests: a minor collection at each poll
   Atoll::HeapOptions heap = {};
   int workers = 0;
   HotCodeOptions hot_code = {};

@@ -39,8 +39,8 @@ void PrintGcStats(const Universe& universe, std::FILE* to) {
   const double collecting =
       Millis(stats.minor.total_nanos + stats.major.total_nanos + stats.group.total_nanos);
   std::fprintf(to, "gc: %.1f %% of %.0f ms of processor time\n", 100 * collecting / all, all);
-  std::fprintf(to, "gc: %.1f MiB mapped, %.1f MiB of them program\n", MiB(stats.mapped_bytes),
-               MiB(stats.program_bytes));
+  std::fprintf(to, "gc: %.1f MiB mapped, %.1f MiB of them program, %.1f MiB promoted\n",
+               MiB(stats.mapped_bytes), MiB(stats.program_bytes), MiB(stats.promoted_bytes));
 }
 
 void PrintVmStats(const Universe& universe, std::FILE* to) {

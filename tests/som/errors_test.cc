@@ -68,6 +68,65 @@ TEST_F(ErrorsTest, ClassesThatCannotBeLoaded) {
               HasSubstr("Integer does not understand #foo"));
 }
 
+TEST_F(ErrorsTest, FilesThatCannotBeRead) {
+  std::filesystem::create_directory(PathOf("Folder"));
+  EXPECT_THAT(Error("Folder new"),
+              HasSubstr(PathOf("Folder") + ": the file cannot be read: Is a directory"));
+  std::filesystem::create_symlink(PathOf("Loop"), PathOf("Loop"));
+  EXPECT_THAT(Error("Loop new"), HasSubstr(PathOf("Loop") + ": the file cannot be read: "));
+  EXPECT_EQ(Value("system loadFile: '" + PathOf("Folder") + "'"), "nil");
+  EXPECT_EQ(Value("system loadFile: '" + PathOf("Nowhere") + "'"), "nil");
+}
+
+TEST_F(ErrorsTest, AFolderOfTheClassPathThatIsNotThere) {
+  Write("File", "");
+  options.class_path.push_back(PathOf("File"));
+  EXPECT_THAT(Run("Hello").err,
+              HasSubstr("classes cannot be looked for in " + PathOf("File") + ": Not a directory"));
+  options.class_path.back() = PathOf("Nowhere");
+  const Ran ran = Run("Hello");
+  EXPECT_EQ(ran.code, -1);
+  EXPECT_THAT(ran.err, HasSubstr(": No such file or directory; the class path (-cp) names"));
+}
+
+TEST_F(ErrorsTest, AnIsolateThatIsKilledWhileItLoadsAClass) {
+  std::string large = "Large = (\n";
+  for (int i = 0; i < 2000; ++i) {
+    large += "m" + std::to_string(i) + ": x = ( ^[:y | y + x * " + std::to_string(i) + " ] )\n";
+  }
+  Write("Large", large + "---- answer = ( ^42 ) )");
+  // Each is killed somewhere before, in, or after its load; the last load is whole in any case.
+  EXPECT_EQ(Output(R"(
+      | isolates end |
+      end := Port new.
+      isolates := Array new: 20.
+      1 to: 20 do: [:i |
+          isolates at: i put: (Isolate spawn: [ Large new. [ true ] whileTrue: [ nil ] ]) ].
+      isolates do: [:each | each onEnd: end. each kill ].
+      20 timesRepeat: [ end receive ].
+      end close.
+      Large answer println.
+      ((Large new m7: 3) value: 2) println)"),
+            "42\n35\n");
+}
+
+TEST_F(ErrorsTest, AStackOverflowEndsItsIsolateAlone) {
+  options.stack_limit_bytes = 1 << 20;
+  const Ran ran = RunMethods(R"(
+    down = ( ^1 + self down )
+    run = ( | end sum |
+      end := Port new.
+      10 timesRepeat: [ (Isolate spawn: [ self down ]) onEnd: end ].
+      (Isolate spawn: [ 1 to: 100000 do: [:i | i + i ] ]) onEnd: end.
+      sum := 0.
+      11 timesRepeat: [ end receive isNil ifTrue: [ sum := sum + 1 ] ].
+      end close.
+      (sum asString + ' ended well') println ))");
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(ran.out, "1 ended well\n");
+  EXPECT_THAT(ran.err, HasSubstr("ERROR: the stack overflows"));
+}
+
 TEST_F(ErrorsTest, AFailedLoadLeavesNothingBehind) {
   Write("Broken", "Broken = ( foo = ( x := 3 ) )");
   const Ran ran = RunMethods(R"(

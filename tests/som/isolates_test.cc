@@ -72,6 +72,31 @@ TEST_F(IsolatesTest, AHandlerMayWaitItself) {
             "1\n100\n2\n200\n");
 }
 
+TEST_F(IsolatesTest, WhoWaitsGoesOnWithTheStackItHad) {
+  const Ran ran = RunMethods(R"(
+    deep: n to: port = ( n = 0 ifTrue: [ ^port receive ]. ^n + (self deep: n - 1 to: port) )
+    down: n = ( n = 0 ifTrue: [ ^0 ]. ^1 + (self down: n - 1) )
+    wait: n then: home = ( | own a b c |
+        a := 1. b := Array with: n with: home. own := Port new. c := 'c'.
+        home send: own.
+        home send: (self deep: n to: own) + (own receive * 1000) + (self down: 300) + a + (b at: 1).
+        own close )
+    run = ( | home own |
+        home := Port new.
+        #(0 1 5 13 14 15 16 31 32 60 500) do: [:n |
+            Isolate spawn: [:h | self wait: n then: h ] with: home.
+            own := home receive.
+            own send: 10000.
+            system sleepMillis: 1.
+            own send: 7.
+            (home receive - (n * (n + 1) / 2) - n) println ].
+        home close ))");
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  std::string expected;
+  for (int i = 0; i < 11; ++i) expected += "17301\n";
+  EXPECT_EQ(ran.out, expected);
+}
+
 TEST_F(IsolatesTest, RunGivesTheValueOrTheError) {
   EXPECT_EQ(Output(R"(
       | big |

@@ -129,12 +129,18 @@ TEST_F(LanguageTest, SelfIsNotChanged) {
       "true\n5\n");
 }
 
-TEST_F(LanguageTest, ASymbolEqualsNoString) {
-  EXPECT_EQ(Value("#foo = 'foo'"), "false");
-  EXPECT_EQ(Value("'foo' = #foo"), "false");
+TEST_F(LanguageTest, ASymbolEqualsAStringOfItsText) {
+  EXPECT_EQ(Value("#foo = 'foo'"), "true");
+  EXPECT_EQ(Value("'foo' = #foo"), "true");
   EXPECT_EQ(Value("#foo = #foo"), "true");
-  EXPECT_EQ(Value("'foo' = #foo asString"), "true");
+  EXPECT_EQ(Value("#foo = #fo"), "false");
+  EXPECT_EQ(Value("'foo' = 3"), "false");
+  EXPECT_EQ(Value("#foo == 'foo'"), "false");
+  EXPECT_EQ(Value("#foo == #foo asString"), "false");
+  EXPECT_EQ(Value("#foo hashcode = 'foo' hashcode"), "true");
 }
+
+TEST_F(LanguageTest, TicksCountFromTheStart) { EXPECT_EQ(Value("system ticks > 0"), "true"); }
 
 TEST_F(LanguageTest, DoesNotUnderstandGetsSelectorAndArguments) {
   const Ran ran = RunMethods(R"(

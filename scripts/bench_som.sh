@@ -1,0 +1,64 @@
+# The workloads of the virtual machine in examples/som: lines `atoll WORKLOAD METRIC VALUE UNIT`.
+
+som_classes=examples/som/lib:examples/som/programs:benchmarks/som
+
+# generate_classes COUNT FOLDER: a program of so many classes.
+generate_classes() {
+  local i
+  for ((i = 1; i <= $1; ++i)); do
+    cat >"$2/Generated$i.som" <<CLASS
+Generated$i = (
+    | a b |
+    answer   = ( a := $i. b := [:x | x + a ]. ^b value: 1 )
+    other: x = ( x > 0 ifTrue: [ ^self answer + x ] ifFalse: [ ^#none ] )
+    ----
+    | made |
+    make     = ( made isNil ifTrue: [ made := self new ]. ^made )
+)
+CLASS
+  done
+}
+
+# Spawning and keeping an isolate, by the size of the program that they share.
+bench_som_spawn() {
+  local folder count
+  folder=$(mktemp -d)
+  generate_classes 10000 "$folder"
+  for count in 10 100 1000 10000; do
+    build/release/som -cp "$som_classes:$folder" SomSpawn "$count" 100000
+  done
+  rm -rf "$folder"
+}
+
+bench_som_parallel() {
+  build/release/som -cp "$som_classes" SomParallel 11
+}
+
+bench_som_exit() {
+  build/release/som -cp "$som_classes" SomExit 8 15 18 21
+}
+
+# What the collector takes of the programs' time, and its pauses.
+bench_som_gc_share() {
+  local program
+  for program in "BinaryTrees 16" "NQueens 11" "Json 2000" "Scheduling 20000" "Constraints 2000" \
+    "WordCount 40" "TreePool 500" "Ring 100000" "Farm 10"; do
+    # shellcheck disable=SC2086 # a name and a size
+    build/release/som --gc-stats -cp "$som_classes" $program 2>&1 >/dev/null |
+      awk -v program="${program% *}" '
+        function figure(metric, value, unit) {
+          print "atoll som_gc_share " metric "." program, value, unit
+        }
+        / collections, / {
+          figure($3 "_collections", $2, "")
+          figure($3 "_time", $5, "ms")
+          figure($3 "_pause_p50", $12, "ms")
+          figure($3 "_pause_max", $16, "ms")
+        }
+        / promoted$/ { figure("promoted", $(NF - 2), "MiB") }
+        / % of / {
+          figure("gc_share", $2, "%")
+          figure("processor_time", $5, "ms")
+        }'
+  done
+}
