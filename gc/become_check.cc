@@ -54,11 +54,12 @@ Status BecomeRun::Check() {
   }
   for (RegionState* region : heap_.regions) {
     const std::string name = "region \"" + region->options.name + "\"";
-    ForEachNamedRoot(
-        *region, [&](Word word, const std::string& root) { check(word, root + " of " + name); });
+    const std::string of_region = " of " + name;
+    ForEachNamedRoot(*region,
+                     [&](Word word, const std::string& root) { check(word, root + of_region); });
     region->ForEachFinalizerList([&](const std::vector<Finalizer>& list) {
       for (const Finalizer& finalizer : list) {
-        check(encoding_.Make(finalizer.object), "a finalizer of " + name);
+        check(encoding_.Make(finalizer.object), "a finalizer" + of_region);
       }
     });
     ForEachBlock(*region, [&](BlockIndex block, Part&) { check_block(block, name); });
