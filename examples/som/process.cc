@@ -87,7 +87,7 @@ void Process::Resume(Ref result, const std::string& error) {
   waits_ = false;
   waits_for_ = nullptr;
   if (has_ended_) return;
-  if (!stack_.Unpack(stack_.frame->method->slots() + kSpare)) {
+  if (!stack_.Unpack(stack_.frame->method().slots() + kSpare)) {
     return void(Die("no memory for a stack"));
   }
   if (error.empty()) {
