@@ -50,6 +50,24 @@ TEST_F(ProgramTest, ASymbolIsOneForAllIsolates) {
             "true\ntrue\nreef\ntrue\n");
 }
 
+TEST_F(ProgramTest, SymbolsThatNothingRefersToGo) {
+  size_t symbols = 0;
+  after_run = [&](Universe& universe) {
+    ASSERT_TRUE(universe.group().heap().CollectAll().ok());
+    symbols = universe.program().symbol_count();
+  };
+  ASSERT_EQ(RunMethods("run = ( #kept println )").code, 0);
+  const size_t of_the_program = symbols;
+  const Ran ran = RunMethods(R"(
+    run = ( | kept |
+      kept := #kept.
+      1 to: 5000 do: [:i | ('key' + i asString) asSymbol ].
+      system fullGC.
+      ('ke' + 'pt') asSymbol == kept ifTrue: [ #kept println ] ))");
+  EXPECT_EQ(ran.out, "kept\n") << ran.err;
+  EXPECT_LE(symbols, of_the_program + 20) << "the names in the second program";
+}
+
 TEST_F(ProgramTest, AGlobalIsWhatTheProgramSaysUntilTheIsolateSaysOtherwise) {
   Write("Late", "Late = ( ---- | n | next = ( n isNil ifTrue: [ n := 0 ]. n := n + 1. ^n ) )");
   EXPECT_EQ(Output(R"(
