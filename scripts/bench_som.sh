@@ -34,8 +34,18 @@ bench_som_parallel() {
   build/release/som -cp "$som_classes" SomParallel 11
 }
 
+# From the isolate that made a tree to the one that gets it; and what of that exit:to: takes itself.
 bench_som_exit() {
-  build/release/som -cp "$som_classes" SomExit 8 15 18 21
+  local depth
+  for depth in 8 15 18 21; do
+    build/release/som --vm-stats -cp "$som_classes" SomExit "$depth" 2>&1 |
+      awk '
+        /^atoll/ { print; split($3, metric, "."); bytes = metric[2] }
+        / times exit:to:/ {
+          print "atoll som_exit exit_p50." bytes, $9, "us"
+          print "atoll som_exit exit_max." bytes, $13, "us"
+        }'
+  done
 }
 
 # What the collector takes of the programs' time, and its pauses.
