@@ -31,7 +31,7 @@ bench_som_spawn() {
 }
 
 bench_som_parallel() {
-  build/release/som -cp "$som_classes" SomParallel 11
+  build/release/som -cp "$som_classes" SomParallel 12
 }
 
 # From the isolate that made a tree to the one that gets it; and what of that exit:to: takes itself.

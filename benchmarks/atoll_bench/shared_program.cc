@@ -151,6 +151,7 @@ struct Compiling final : Atoll::CompilerClient {
     return installs ? reinterpret_cast<void*>(function + 1) : nullptr;
   }
   void Install(uintptr_t function, void* code) override {
+    // Release: whoever calls it finds it whole.
     installed[function].store(code, std::memory_order_release);
   }
   void Discard(uintptr_t, void*) override {}
@@ -190,7 +191,11 @@ void MeasureInstallation(bool installs, const std::string& name, const Report& r
     run.ready.Wait();
     // As eight isolates would: whoever finds a function hot asks for it.
     for (uintptr_t function = 0; function < Compiling::kFunctions; ++function) {
-      for (int isolate = 0; isolate < 8; ++isolate) compiler.Request(function);
+      for (int isolate = 0; isolate < 8; ++isolate) {
+        // Acquire: as who calls it.
+        const void* code = client.installed[function].load(std::memory_order_acquire);
+        if (code == nullptr) compiler.Request(function);
+      }
     }
     compiler.WaitUntilIdle();
     run.is_over = true;
