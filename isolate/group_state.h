@@ -38,6 +38,7 @@ struct GroupState final : GroupRoots {
   void Trim();
 
   void VisitRoots(RootVisitor& visitor) override;
+  void VisitWeakRoots(RootVisitor& visitor) override { program.VisitWeakRoots(visitor); }
 
   const GroupOptions options;
   GroupClient* const client;

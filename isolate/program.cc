@@ -113,5 +113,6 @@ size_t Program::native_bytes() const {
 }
 
 void Program::VisitRoots(RootVisitor& visitor) { state_->fields.VisitRoots(visitor); }
+void Program::VisitWeakRoots(RootVisitor& visitor) { state_->symbols.VisitWeakRoots(visitor); }
 
 }  // namespace Atoll

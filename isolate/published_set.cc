@@ -1,5 +1,7 @@
 #include "isolate/published_set.h"
 
+#include <utility>
+
 #include "atoll/schedule_point.h"
 
 namespace Atoll {
@@ -48,13 +50,20 @@ void PublishedSet::Clear() {
   count_.store(0, std::memory_order_relaxed);
 }
 
+void PublishedSet::FreeOlderThan(Table& table) {
+  for (Table* old = std::exchange(table.older, nullptr); old != nullptr;) {
+    Table* older = old->older;
+    allocator_.Free(old, BytesOf(old->mask + 1));
+    old = older;
+  }
+  bytes_.store(BytesOf(table.mask + 1), std::memory_order_relaxed);
+}
+
 void PublishedSet::FreeTables() {
   Table* table = table_.load(std::memory_order_relaxed);
-  while (table != nullptr) {
-    Table* older = table->older;
-    allocator_.Free(table, BytesOf(table->mask + 1));
-    table = older;
-  }
+  if (table == nullptr) return;
+  FreeOlderThan(*table);
+  allocator_.Free(table, BytesOf(table->mask + 1));
   bytes_.store(0, std::memory_order_relaxed);
 }
 

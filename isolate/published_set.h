@@ -17,7 +17,7 @@ namespace Atoll {
 /// full table** is copied into one of twice the size, which then takes its place; who reads the old
 /// one finds all that was there, and misses what was added since: as if it had looked earlier. (Who
 /// has been told of an item has been told of the table that holds it.) Old tables, at most as much
-/// memory as the new one in all, are kept until Clear or the end.
+/// memory as the new one in all, are kept until nobody reads: RemoveUnless, Clear, or the end.
 class PublishedSet {
  public:
   explicit PublishedSet(GroupAllocator& allocator) : allocator_(allocator) {}
@@ -55,6 +55,29 @@ class PublishedSet {
       if (item != 0) fn(item);
     }
   }
+  /// While nobody reads: removes each item for which stays(item) is false, and frees old tables.
+  template <typename Stays>
+  void RemoveUnless(Stays stays) {
+    // Relaxed, all: nobody reads.
+    Table* table = table_.load(std::memory_order_relaxed);
+    if (table == nullptr) return;
+    FreeOlderThan(*table);
+    // A chain of entries begins behind a free one; there is one, as at most half are taken. Each
+    // entry moves to the first free place of its chain, which is no later than where it was.
+    size_t at = 0;
+    while (table->entries[at].item.load(std::memory_order_relaxed) != 0) ++at;
+    size_t count = 0;
+    for (size_t i = 0; i <= table->mask; ++i) {
+      at = (at + 1) & table->mask;
+      const uintptr_t item = table->entries[at].item.load(std::memory_order_relaxed);
+      if (item == 0) continue;
+      table->entries[at].item.store(0, std::memory_order_relaxed);
+      if (!stays(item)) continue;
+      Put(*table, table->entries[at].hash, item);
+      ++count;
+    }
+    count_.store(count, std::memory_order_relaxed);
+  }
   /// Empties it, and frees all tables: while nobody reads.
   void Clear();
 
@@ -76,6 +99,7 @@ class PublishedSet {
   static constexpr size_t kFirstEntries = 64;
   static size_t BytesOf(size_t entries) { return sizeof(Table) + entries * sizeof(Entry); }
   static void Put(Table& table, uint64_t hash, uintptr_t item);
+  void FreeOlderThan(Table& table);
   void FreeTables();
 
   GroupAllocator& allocator_;

@@ -89,21 +89,38 @@ Result<Ref> SymbolTable::InternSlow(uint64_t hash, std::string_view text, const 
     return Status(StatusCode::kResourceExhausted,
                   "no memory for symbol " + Quoted(text) + ", one of " +
                       std::to_string(symbols_.count() + 1) +
-                      "; symbols stay as long as the group: intern names, not data");
+                      "; those that nothing refers to go with the next group collection");
   };
   SafepointMutexLock lock(mutex_);
   if (const uintptr_t object = FindObject(hash, text, type); object != 0) {
     return Ref{heap_.encoding().Make(object)};
   }
   if (text.size() > MaximumLength(type) || !symbols_.Reserve()) return refuse();
-  const ObjectPtr object = heap_.AllocateProgram(type, text.size());
-  if (!object) return refuse();
+  const uintptr_t object = Allocate(text, type);
+  if (object == 0) return refuse();
+  symbols_.Add(hash, object);
+  return Ref{heap_.encoding().Make(object)};
+}
+
+uintptr_t SymbolTable::Allocate(std::string_view text, const Type& type) {
+  HeapState& heap = heap_.state();
+  platform::MutexLock lock(heap.small_copies_mutex);
+  const uintptr_t object = heap.small_copies.Allocate(SizeForLength(type, text.size()));
+  if (object == 0) return 0;
+  // Relaxed: the table publishes it.
+  HeaderOf(object).store(type.header_word, std::memory_order_relaxed);
+  Mutator::StoreLength(type, object, text.size());
   if (!text.empty()) {
-    std::memcpy(reinterpret_cast<void*>(object.address() + type.fixed_size), text.data(),
-                text.size());
+    std::memcpy(reinterpret_cast<void*>(object + type.fixed_size), text.data(), text.size());
   }
-  symbols_.Add(hash, object.address());
-  return Ref{heap_.encoding().Make(object.address())};
+  return object;
+}
+
+void SymbolTable::VisitWeakRoots(RootVisitor& visitor) {
+  symbols_.RemoveUnless([&](uintptr_t object) {
+    const Ref symbol{heap_.encoding().Make(object)};
+    return visitor.VisitValue(symbol) == symbol;
+  });
 }
 
 }  // namespace Atoll

@@ -31,18 +31,28 @@ bench_som_spawn() {
 }
 
 bench_som_parallel() {
-  build/release/som -cp "$som_classes" SomParallel 11
+  build/release/som -cp "$som_classes" SomParallel 12
 }
 
+# From the isolate that made a tree to the one that gets it; and what of that exit:to: takes itself.
 bench_som_exit() {
-  build/release/som -cp "$som_classes" SomExit 8 15 18 21
+  local depth
+  for depth in 8 15 18 21; do
+    build/release/som --vm-stats -cp "$som_classes" SomExit "$depth" 2>&1 |
+      awk '
+        /^atoll/ { print; split($3, metric, "."); bytes = metric[2] }
+        / times exit:to:/ {
+          print "atoll som_exit exit_p50." bytes, $9, "us"
+          print "atoll som_exit exit_max." bytes, $13, "us"
+        }'
+  done
 }
 
 # What the collector takes of the programs' time, and its pauses.
 bench_som_gc_share() {
   local program
-  for program in "BinaryTrees 16" "NQueens 11" "Json 2000" "Scheduling 20000" "Constraints 2000" \
-    "WordCount 40" "TreePool 500" "Ring 100000" "Farm 10"; do
+  for program in "BinaryTrees 16" "NQueens 12" "Json 20000" "Scheduling 500000" \
+    "Constraints 100000" "WordCount 150" "TreePool 5000" "Ring 100000" "Farm 11"; do
     # shellcheck disable=SC2086 # a name and a size
     build/release/som --gc-stats -cp "$som_classes" $program 2>&1 >/dev/null |
       awk -v program="${program% *}" '
@@ -52,8 +62,8 @@ bench_som_gc_share() {
         / collections, / {
           figure($3 "_collections", $2, "")
           figure($3 "_time", $5, "ms")
-          figure($3 "_pause_p50", $12, "ms")
-          figure($3 "_pause_max", $16, "ms")
+          figure($3 "_pause_p50", $13, "ms")
+          figure($3 "_pause_max", $17, "ms")
         }
         / promoted$/ { figure("promoted", $(NF - 2), "MiB") }
         / % of / {

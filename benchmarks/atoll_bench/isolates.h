@@ -29,6 +29,9 @@ bool RunLifecycle(const std::string& workload, const IsolateOptions& options, co
 /// Trees passed on: transfer_tree, transfer_shared, transfer_tree-exit, transfer_tree-adopt.
 bool RunTransfers(const std::string& workload, const IsolateOptions& options, const Report& report);
 
+/// Call sites that isolates link at once, code that is installed beside them: call_sites,
+/// installation.
+bool RunSharedProgram(const std::string& workload, const Report& report);
 /// An isolate beside one that collects: bystander-MB (of survivors).
 bool RunBystander(const std::string& workload, const IsolateOptions& options, const Report& report);
 /// sendAndExit by what is sent and what lies about it: exit_matrix.

@@ -47,7 +47,9 @@ constexpr const char* kWorkloads[] = {"alloc-1",
                                       "bystander-17",
                                       "bystander-67",
                                       "bystander-268",
-                                      "exit_matrix"};
+                                      "exit_matrix",
+                                      "call_sites",
+                                      "installation"};
 
 bool IsKnown(const std::string& workload) {
   for (const char* known : kWorkloads) {
@@ -65,7 +67,8 @@ void RunHere(bench::Selection& selection, const bench::SafepointLatencyOptions& 
       bench::RunLifecycle(selection.workload, isolates, report) ||
       bench::RunTransfers(selection.workload, isolates, report) ||
       bench::RunBystander(selection.workload, isolates, report) ||
-      bench::RunExitMatrix(selection.workload, isolates, report)) {
+      bench::RunExitMatrix(selection.workload, isolates, report) ||
+      bench::RunSharedProgram(selection.workload, report)) {
     return;
   }
   const uint64_t began = bench::NowNanos();

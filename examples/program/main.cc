@@ -44,7 +44,9 @@ class Vm final : public Atoll::GroupClient {
     auto type = group.heap().RegisterType(Atoll::DescribeDataArray<char>("Symbol"));
     if (!type.ok()) return type.status();
     if (auto status = program->SetSymbolType(*type.value()); !status.ok()) return status;
-    selector = OrExit(program->Intern("next")).word;
+    const Ref next = OrExit(program->Intern("next"));
+    OrExit(program->AddField(next));  // what nothing refers to goes; this stays
+    selector = next.word;
     counter = OrExit(program->AddField(IntRef(41)));
     methods[kInteger] = Increment;
     return {};

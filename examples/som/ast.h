@@ -38,6 +38,7 @@ struct Expression {
   std::vector<std::unique_ptr<Expression>> parts;
   std::unique_ptr<Block> block;
   bool to_super = false;
+  int height = 1;  ///< of the tree that this is the root of
 
   // Found out by the compiler.
   std::optional<Inlining> inlining;  // of sends; asked for often, found out once

@@ -1,5 +1,6 @@
 // Isolate and Port: the language's own names for what Atoll's isolates do.
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <utility>
@@ -120,15 +121,27 @@ Atoll::Result<Atoll::IsolateId> SpawnTopmost(Process& process, size_t count,
                       array, Begin, nullptr);
 }
 
-// Isolate spawn: aBlock with: anObject
-Outcome Spawn(Process& process, Ref* values) {
-  if (!IsBlock(process, values[1])) return process.Fail("an isolate begins with a Block");
-  const int arity = To<Closure>(values[1])->code->arity;
-  if (arity > 1) return process.Fail("the Block of an isolate takes at most one argument");
+// Pushes what an isolate begins with: no port for its result, the block, and its argument, if it
+// takes one. Returns how many these are; 0: it has failed.
+size_t PushStart(Process& process, const Ref* values) {
+  const bool is_block = IsBlock(process, values[1]);
+  const int arity = is_block ? To<Closure>(values[1])->code->arity : 0;
+  if (!is_block || arity > 1) {
+    (void)process.Fail(is_block ? "the Block of an isolate takes at most one argument"
+                                : "an isolate begins with a Block");
+    return 0;
+  }
   process.Push(process.universe().nil());
   process.Push(values[1]);
   if (arity == 1) process.Push(values[2]);
-  const auto spawned = SpawnTopmost(process, static_cast<size_t>(arity) + 2, {});
+  return static_cast<size_t>(arity) + 2;
+}
+
+// Isolate spawn: aBlock with: anObject
+Outcome Spawn(Process& process, Ref* values) {
+  const size_t count = PushStart(process, values);
+  if (count == 0) return Outcome::kFailed;
+  const auto spawned = SpawnTopmost(process, count, {});
   if (!spawned.ok()) return process.Fail(spawned.status().message());
   return process.ReturnNew(
       values, NewIsolateObject(process, *To<ClassObject>(values[0])->info, spawned.value()));
@@ -154,6 +167,7 @@ void TellEnd(void* data, const Atoll::ExitInfo& info) {
 
 std::string Words(const Atoll::ExitInfo& info) {
   if (info.reason == Atoll::ExitReason::kFailed) return info.error.message();
+  if (info.reason == Atoll::ExitReason::kGone) return "the isolate had ended before it was asked";
   return std::string("the isolate ended early: it ") +
          (info.reason == Atoll::ExitReason::kKilled ? "was killed" : ToString(info.reason));
 }
@@ -184,6 +198,24 @@ Outcome OnEnd(Process& process, Ref* values) {
   process.universe().group().AddExitListener(To<IsolateObject>(values[0])->id,
                                              {TellEnd, new std::shared_ptr<Watch>(watch)});
   return Outcome::kValue;
+}
+
+// Isolate spawn: aBlock with: anObject onEnd: aPort. The port hears of any end, however soon.
+Outcome SpawnOnEnd(Process& process, Ref* values) {
+  if (process.universe().KindOf(values[3]) != Kind::kPort) {
+    return process.Fail("the third argument is a Port");
+  }
+  const size_t count = PushStart(process, values);
+  if (count == 0) return Outcome::kFailed;
+  const auto watch = process.NewWatch(OnEndTold);
+  if (watch == nullptr) return process.Fail("no memory for a port");
+  watch->told = To<PortObject>(values[3])->port;
+  auto listener = std::make_unique<std::shared_ptr<Watch>>(watch);
+  const auto spawned = SpawnTopmost(process, count, {TellEnd, listener.get()});
+  if (!spawned.ok()) return EndWatch(*watch), process.Fail(spawned.status().message());
+  (void)listener.release();  // the isolate's end frees it
+  return process.ReturnNew(
+      values, NewIsolateObject(process, *To<ClassObject>(values[0])->info, spawned.value()));
 }
 
 // [run]
@@ -255,9 +287,12 @@ Outcome ExitTo(Process& process, Ref* values) {
     return process.Fail("the second argument is a Port");
   }
   const Atoll::SendPort port = To<PortObject>(values[2])->port;
+  const auto began = std::chrono::steady_clock::now();
   auto ticket = Atoll::PrepareExit(process.isolate(), port, values[1]);
   const Atoll::Status status = ticket.ok() ? ticket.value().Commit() : ticket.status();
-  return status.ok() ? process.End() : process.Fail(status.message());
+  if (!status.ok()) return process.Fail(status.message());
+  process.universe().NoteExit(std::chrono::steady_clock::now() - began);
+  return process.End();
 }
 // [/exit]
 
@@ -281,6 +316,7 @@ constexpr PrimitiveEntry kIsolates[] = {
     {"Port", "=", SamePort},
     {"Port", "hashcode", PortHash},
     {"Isolate class", "spawn:with:", Spawn},
+    {"Isolate class", "spawn:with:onEnd:", SpawnOnEnd},
     {"Isolate class", "run:", Run<0>},
     {"Isolate class", "run:with:", Run<1>},
     {"Isolate class", "exit:to:", ExitTo},

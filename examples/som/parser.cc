@@ -63,10 +63,21 @@ class Parser {
     expression->text = std::move(text);
     return expression;
   }
-  static ExpressionPtr Send(ExpressionPtr receiver, Location at, std::string selector) {
+  /// Whoever walks the tree takes some C++ stack for each level.
+  void NoteBelow(Expression& above, const Expression& below) {
+    constexpr int kMaxHeight = 2000;
+    above.height = std::max(above.height, below.height + 1);
+    if (above.height > kMaxHeight)
+      Fail(above.at, "an expression is built of more than 2000 levels");
+  }
+  void AddPart(Expression& to, ExpressionPtr part) {
+    NoteBelow(to, *part);
+    to.parts.push_back(std::move(part));
+  }
+  ExpressionPtr Send(ExpressionPtr receiver, Location at, std::string selector) {
     ExpressionPtr send = New(ExpressionKind::kSend, at, std::move(selector));
     send->to_super = receiver->kind == ExpressionKind::kVariable && receiver->text == "super";
-    send->parts.push_back(std::move(receiver));
+    AddPart(*send, std::move(receiver));
     return send;
   }
 
@@ -186,7 +197,7 @@ ExpressionPtr Parser::ParseStatement() {
   if (!Is(TokenKind::kReturn)) return ParseExpression();
   ExpressionPtr expression = New(ExpressionKind::kReturn, token_.at);
   Advance();
-  expression->parts.push_back(ParseExpression());
+  AddPart(*expression, ParseExpression());
   return expression;
 }
 
@@ -196,7 +207,7 @@ ExpressionPtr Parser::ParseExpression() {
   if (expression->kind == ExpressionKind::kVariable && Is(TokenKind::kAssign)) {
     Advance();
     ExpressionPtr assign = New(ExpressionKind::kAssign, expression->at, expression->text);
-    assign->parts.push_back(ParseExpression());
+    AddPart(*assign, ParseExpression());
     expression = std::move(assign);
   } else {
     expression = ParseKeyword(ParseBinary(ParseUnary(std::move(expression))));
@@ -217,7 +228,7 @@ ExpressionPtr Parser::ParseBinary(ExpressionPtr receiver) {
   while (Is(TokenKind::kOperator)) {
     const Location at = token_.at;
     ExpressionPtr send = Send(std::move(receiver), at, TakeToken().text);
-    send->parts.push_back(ParseUnary(ParsePrimary()));
+    AddPart(*send, ParseUnary(ParsePrimary()));
     receiver = std::move(send);
   }
   return receiver;
@@ -228,7 +239,7 @@ ExpressionPtr Parser::ParseKeyword(ExpressionPtr receiver) {
   ExpressionPtr send = Send(std::move(receiver), token_.at, "");
   while (Is(TokenKind::kKeyword)) {
     send->text += TakeToken().text;
-    send->parts.push_back(ParseBinary(ParseUnary(ParsePrimary())));
+    AddPart(*send, ParseBinary(ParseUnary(ParsePrimary())));
   }
   return send;
 }
@@ -275,6 +286,7 @@ ExpressionPtr Parser::ParseBlock() {
     }
   }
   ParseBody(&block, TokenKind::kCloseBlock, "] at the end of the block");
+  for (const ExpressionPtr& statement : block.statements) NoteBelow(*expression, *statement);
   --depth_;
   return expression;
 }

@@ -13,9 +13,9 @@ using Table = std::map<std::pair<std::string_view, std::string_view>, PrimitiveE
 const Table& AllPrimitives() {
   static const Table table = [] {
     Table made;
-    for (const auto entries :
-         {ObjectPrimitives(), IntegerPrimitives(), DoublePrimitives(), StringPrimitives(),
-          ReflectionPrimitives(), BlockPrimitives(), SystemPrimitives(), IsolatePrimitives()}) {
+    for (const auto entries : {ObjectPrimitives(), IntegerPrimitives(), DoublePrimitives(),
+                               StringPrimitives(), ReflectionPrimitives(), BlockPrimitives(),
+                               SystemPrimitives(), IsolatePrimitives(), WeakPrimitives()}) {
       for (const PrimitiveEntry& entry : entries) {
         made[{entry.class_name, entry.selector}] = entry;
       }

@@ -24,6 +24,7 @@ std::span<const PrimitiveEntry> ReflectionPrimitives();
 std::span<const PrimitiveEntry> BlockPrimitives();
 std::span<const PrimitiveEntry> SystemPrimitives();
 std::span<const PrimitiveEntry> IsolatePrimitives();
+std::span<const PrimitiveEntry> WeakPrimitives();
 
 }  // namespace som
 

@@ -73,6 +73,10 @@ Atoll::TypeInfo Universe::CoreTypeInfo(Kind kind) {
     case Kind::kIsolate:
       info.fixed_size = sizeof(IsolateObject);
       break;
+    case Kind::kWeakReference:
+      info.layout = Atoll::Layout::kWeakRef;
+      info.fixed_size = sizeof(WeakReference);
+      break;
     case Kind::kInstance:
     case Kind::kDouble:
     case Kind::kClass:
@@ -87,22 +91,23 @@ Atoll::TypeInfo Universe::CoreTypeInfo(Kind kind) {
 // [/core_types]
 
 Status Universe::RegisterTypes(Atoll::Heap& heap) {
-  for (const auto& [name, kind] :
-       std::initializer_list<std::pair<const char*, Kind>>{{"Integer", Kind::kInteger},
-                                                           {"Double", Kind::kDouble},
-                                                           {"String", Kind::kString},
-                                                           {"Symbol", Kind::kSymbol},
-                                                           {"Array", Kind::kArray},
-                                                           {"Block", Kind::kBlock},
-                                                           {"Block1", Kind::kBlock},
-                                                           {"Block2", Kind::kBlock},
-                                                           {"Block3", Kind::kBlock},
-                                                           {"Class", Kind::kClass},
-                                                           {"Metaclass", Kind::kClass},
-                                                           {"Method", Kind::kMethod},
-                                                           {"Primitive", Kind::kMethod},
-                                                           {"Port", Kind::kPort},
-                                                           {"Isolate", Kind::kIsolate}}) {
+  for (const auto& [name, kind] : std::initializer_list<std::pair<const char*, Kind>>{
+           {"Integer", Kind::kInteger},
+           {"Double", Kind::kDouble},
+           {"String", Kind::kString},
+           {"Symbol", Kind::kSymbol},
+           {"Array", Kind::kArray},
+           {"Block", Kind::kBlock},
+           {"Block1", Kind::kBlock},
+           {"Block2", Kind::kBlock},
+           {"Block3", Kind::kBlock},
+           {"Class", Kind::kClass},
+           {"Metaclass", Kind::kClass},
+           {"Method", Kind::kMethod},
+           {"Primitive", Kind::kMethod},
+           {"Port", Kind::kPort},
+           {"Isolate", Kind::kIsolate},
+           {"WeakReference", Kind::kWeakReference}}) {
     Atoll::TypeInfo info = CoreTypeInfo(kind);
     info.name = name;
     auto type = heap.RegisterType(info);
@@ -283,6 +288,18 @@ Ref Universe::IntegerLiteral(std::string_view digits) {
 std::string_view Universe::TextOf(Ref value) const {
   auto* string = To<String>(value);  // or a Symbol, which is laid out as one
   return {string->bytes(), string->length};
+}
+
+// ---- Counts
+
+void Universe::NoteExit(std::chrono::nanoseconds duration) {
+  const std::lock_guard<std::mutex> lock(exits_mutex_);
+  exits_.Record(static_cast<uint64_t>(duration.count()));
+}
+
+Atoll::Histogram Universe::exits() const {
+  const std::lock_guard<std::mutex> lock(exits_mutex_);
+  return exits_;
 }
 
 // ---- The group

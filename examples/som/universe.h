@@ -5,6 +5,7 @@
 #include <atoll/atoll.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -128,6 +129,10 @@ class Universe final : public Atoll::GroupClient {
   /// The text of a string or symbol.
   std::string_view TextOf(Ref value) const;
 
+  /// An exit:to: has taken so long.
+  void NoteExit(std::chrono::nanoseconds duration);
+  Atoll::Histogram exits() const;
+
   /// A number for activations that no other activation of the group has; `end`: how far the numbers
   /// that may be used without asking again reach.
   uint64_t TakeActivations(uint64_t* end) {
@@ -178,6 +183,8 @@ class Universe final : public Atoll::GroupClient {
   // Set by the main isolate, or by Interrupt; then all others end too.
   std::atomic<int> exit_code_{0};
   std::atomic<bool> has_exit_{false};
+  mutable std::mutex exits_mutex_;
+  Atoll::Histogram exits_;
   std::mutex end_mutex_;
   std::condition_variable end_;
   bool main_has_ended_ = false;

@@ -54,6 +54,7 @@ enum class Kind : uint8_t {
   kMethod,
   kPort,
   kIsolate,
+  kWeakReference,
 };
 
 // [objects]
@@ -107,6 +108,9 @@ struct PortObject : Atoll::Object {
 };
 struct IsolateObject : Atoll::Object {
   Atoll::IsolateId id;
+};
+struct WeakReference : Atoll::Object {
+  Ref referent;  ///< the zero word once it is dead
 };
 // [/objects]
 

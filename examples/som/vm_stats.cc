@@ -66,6 +66,10 @@ void PrintVmStats(const Universe& universe, std::FILE* to) {
                Count(hot.jobs.requests - hot.jobs.joined), Count(hot.jobs.installed),
                Count(hot.jobs.failed), Count(hot.jobs.cancelled), Count(hot.jobs.redone),
                Count(hot.invalidated), Count(hot.sends_in_place));
+  const Atoll::Histogram exits = universe.exits();
+  std::fprintf(to, "vm: %llu times exit:to:, half of them under %.2f us, the longest %.2f us\n",
+               Count(exits.Count()), static_cast<double>(exits.Quantile(0.5)) / 1e3,
+               static_cast<double>(exits.Max()) / 1e3);
   const Atoll::TimeToSafepointStats stops = universe.group().heap().safepoints().stats();
   std::fprintf(to,
                "vm: longest installation %.3f ms, which stops nobody; %llu stops of the group, "

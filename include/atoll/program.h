@@ -54,13 +54,16 @@ class Program {
   Ref InitialField(size_t index) const;
 
   // ---- Symbols: one object for each text, of the whole group, so that comparing two texts is
-  // comparing two references. Program objects: they stay as long as the group.
+  // comparing two references. They are Shared objects, which never move; a group collection frees
+  // those that nothing refers to, so what the program names for good stands in a Program object or
+  // in the initial value of a field. From managed code, or while the group is created.
 
   /// What symbols are: a leaf with elements of one byte, its fixed part zero in a fresh one. Once,
   /// before the first symbol. Errors: another type; a second one.
   Status SetSymbolType(const Type& type);
-  /// The symbol of a text, which may lie in an object; made if there is none. From managed code a
-  /// safepoint. Errors: no memory, no type. Cost: a hash and a compare if there is one, no lock.
+  /// The symbol of a text, which may lie in an object; made if there is none. A safepoint, so what
+  /// it returns is to be held before the next one. Errors: no memory, no type. Cost: a hash and a
+  /// compare if there is one, no lock.
   Result<Ref> Intern(std::string_view text);
   /// The same, or the zero word if there is none. No lock, no safepoint.
   Ref FindSymbol(std::string_view text) const;
@@ -94,6 +97,8 @@ class Program {
 
   /// The program's references to shared objects; see GroupRoots::VisitRoots.
   void VisitRoots(RootVisitor& visitor);
+  /// Its symbols; see GroupRoots::VisitWeakRoots.
+  void VisitWeakRoots(RootVisitor& visitor);
   ProgramState& state() const { return *state_; }
 
  private:

@@ -1,5 +1,6 @@
 // One object for each text, whoever asks, and however many at once.
 #include <cstring>
+#include <random>
 #include <set>
 #include <string>
 #include <string_view>
@@ -47,8 +48,84 @@ TEST_F(SymbolTableTest, OneObjectForEachText) {
     EXPECT_EQ(TextOf(symbol), text);
   }
   EXPECT_EQ(symbols.symbol_count(), words.size());
+  ExpectValid();
+}
+
+// ---- What nothing refers to goes, by a group collection
+
+TEST_F(SymbolTableTest, WhatNothingRefersToGoesAndTheRestStays) {
+  constexpr size_t kTexts = 3'000;
+  Program& symbols = program();
+  const auto text_of = [](size_t i) { return "name" + std::to_string(i); };
+  RunIsolate([&](Isolate& isolate) {
+    std::vector<Word> words;
+    for (size_t i = 0; i < kTexts; ++i) {
+      const Ref symbol = Intern(symbols, text_of(i));
+      words.push_back(symbol.word);
+      if (i % 3 == 0) {
+        ASSERT_TRUE(isolate.SetField(i, symbol).ok());
+      } else if (i % 3 == 1) {
+        ASSERT_TRUE(symbols.AddField(symbol).ok());
+      }
+    }
+    EXPECT_EQ(symbols.symbol_count(), kTexts);
+    for (int collection = 0; collection < 2; ++collection) {
+      ASSERT_TRUE(heap().CollectAll().ok());
+      EXPECT_EQ(symbols.symbol_count(), kTexts / 3 * 2);
+      for (size_t i = 0; i < kTexts; ++i) {
+        const Ref found = symbols.FindSymbol(text_of(i));
+        ASSERT_EQ(found, (i % 3 == 2 ? Ref{} : Ref{words[i]})) << i;
+        if (found.word != 0) {
+          EXPECT_EQ(TextOf(found), text_of(i));
+        }
+      }
+    }
+    for (size_t i = 2; i < kTexts; i += 3) {
+      EXPECT_EQ(TextOf(Intern(symbols, text_of(i))), text_of(i));
+    }
+    EXPECT_EQ(symbols.symbol_count(), kTexts);
+  });
   CollectAll();
-  EXPECT_EQ(symbols.FindSymbol("foo"), foo);
+  EXPECT_EQ(symbols.symbol_count(), kTexts / 3)
+      << "those of the program, when its isolate has gone";
+  ExpectValid();
+  for (size_t i = 0; i < kTexts / 3; ++i) ASSERT_TRUE(symbols.SetInitialField(i, {}).ok());
+  CollectAll();
+  EXPECT_EQ(symbols.symbol_count(), 0u);
+}
+
+TEST_F(SymbolTableTest, SymbolsThatAreMadeWhileOthersGoAreOneForEachText) {
+  constexpr int kIsolates = 3;
+  constexpr size_t kTexts = 60;
+  Program& symbols = program();
+  std::atomic<int> running{kIsolates};
+  std::atomic<uint64_t> kept{0};
+  for (int n = 0; n < kIsolates; ++n) {
+    Spawn([&, n](Isolate& isolate) {
+      std::mt19937_64 random(static_cast<uint64_t>(n) + 1);
+      for (int round = 0; round < 4'000; ++round) {
+        const size_t i = random() % kTexts;
+        const std::string text = "t" + std::to_string(i);
+        const Ref symbol = Intern(symbols, text);
+        const Ref held = isolate.field(i);
+        EXPECT_EQ(TextOf(symbol), text);
+        if (held.word != 0) {
+          ASSERT_EQ(symbol, held) << "two symbols of one text";
+          kept.fetch_add(1);
+        }
+        ASSERT_TRUE(isolate.SetField(i, random() % 3 == 0 ? Ref{} : symbol).ok());
+        if (!isolate.Poll()) break;
+      }
+      running.fetch_sub(1);
+    });
+  }
+  int collections = 0;
+  for (; running.load() != 0; ++collections) CollectAll();
+  exits.WaitFor(kIsolates);
+  EXPECT_GE(collections, 1);
+  EXPECT_GE(kept.load(), 100u);
+  CollectAll();
+  EXPECT_EQ(symbols.symbol_count(), 0u);
   ExpectValid();
 }
 
@@ -158,6 +235,28 @@ TEST_F(SymbolTableTest, ASymbolThatThereIsNoMemoryForIsRefused) {
   EXPECT_EQ(TextOf(Intern(symbols, "name")), "name");
 }
 
+TEST_F(SymbolTableTest, ItemsAreRemovedFromChainsThatWrapAround) {
+  GroupAllocator allocator;
+  PublishedSet set(allocator);
+  // Hashes at the end of the first table, of 64 entries: its chains go on at its beginning.
+  const auto hash_of = [](uintptr_t item) { return uint64_t{60} + item % 4; };
+  for (uintptr_t kept = 0; kept < 5; ++kept) {
+    set.Clear();
+    for (uintptr_t item = 1; item <= 24; ++item) {
+      ASSERT_TRUE(set.Reserve());
+      set.Add(hash_of(item), item);
+    }
+    set.RemoveUnless([&](uintptr_t item) { return item % 5 == kept; });
+    for (uintptr_t item = 1; item <= 24; ++item) {
+      EXPECT_EQ(set.Find(hash_of(item), [&](uintptr_t at) { return at == item; }),
+                item % 5 == kept ? item : 0);
+    }
+    ASSERT_TRUE(set.Reserve());
+    set.Add(63, 100);
+    EXPECT_EQ(set.Find(63, [](uintptr_t at) { return at == 100; }), 100u);
+  }
+}
+
 TEST_F(SymbolTableTest, ItemsOfOneHashAreToldApart) {
   GroupAllocator allocator;
   {
@@ -175,6 +274,15 @@ TEST_F(SymbolTableTest, ItemsOfOneHashAreToldApart) {
     size_t visited = 0;
     set.ForEach([&](uintptr_t) { ++visited; });
     EXPECT_EQ(visited, 500u);
+    const size_t with_old_tables = set.native_bytes();
+    set.RemoveUnless([](uintptr_t item) { return item % 5 != 0; });
+    EXPECT_LT(set.native_bytes(), with_old_tables);
+    EXPECT_EQ(set.native_bytes(), allocator.bytes());
+    EXPECT_EQ(set.count(), 400u);
+    for (uintptr_t item = 1; item <= 500; ++item) {
+      EXPECT_EQ(set.Find(item % 3, [&](uintptr_t at) { return at == item; }),
+                item % 5 == 0 ? 0 : item);
+    }
     set.Clear();
     EXPECT_EQ(allocator.bytes(), 0u);
     EXPECT_EQ(set.Find(0, [](uintptr_t) { return true; }), 0u);

@@ -116,8 +116,8 @@ TEST_F(ErrorsTest, AStackOverflowEndsItsIsolateAlone) {
     down = ( ^1 + self down )
     run = ( | end sum |
       end := Port new.
-      10 timesRepeat: [ (Isolate spawn: [ self down ]) onEnd: end ].
-      (Isolate spawn: [ 1 to: 100000 do: [:i | i + i ] ]) onEnd: end.
+      10 timesRepeat: [ Isolate spawn: [ self down ] onEnd: end ].
+      Isolate spawn: [ 1 to: 100000 do: [:i | i + i ] ] onEnd: end.
       sum := 0.
       11 timesRepeat: [ end receive isNil ifTrue: [ sum := sum + 1 ] ].
       end close.
@@ -219,7 +219,7 @@ TEST_F(ErrorsTest, AnExhaustedLimitIsAnErrorOfItsIsolateAlone) {
     grow = ( | list | [ true ] whileTrue: [ list := Array with: list with: list ] )
     run = ( | port |
       port := Port new.
-      (Isolate spawn: [ self grow ]) onEnd: port.
+      Isolate spawn: [ self grow ] onEnd: port.
       port receive println.
       port close.
       'on' println

@@ -108,7 +108,7 @@ TEST_F(FuzzTest, PrimitivesBearAnyArguments) {
                 (self is: receiver kindOf: method holder) ifTrue: [
                   values do: [:argument |
                     tried := tried + 1.
-                    (Isolate spawn: [ self try: method on: receiver with: argument ]) onEnd: port.
+                    Isolate spawn: [ self try: method on: receiver with: argument ] onEnd: port.
                     port receive ] ] ] ] ] ] ].
       tried > 2000 ifTrue: [ 'all tried' println ]
     )

@@ -132,11 +132,16 @@ TEST_F(IsolatesTest, EndsAreHeardOf) {
   EXPECT_EQ(Output(R"(
       | port killed |
       port := Port new.
-      (Isolate spawn: [ 3 ]) onEnd: port. port receive println.
-      (Isolate spawn: [ system exit: 3 ]) onEnd: port. port receive println.
+      Isolate spawn: [ 3 ] onEnd: port. port receive println.
+      Isolate spawn: [ system exit: 3 ] onEnd: port. port receive println.
       killed := Isolate spawn: [ Port new receive ]. killed onEnd: port. killed kill. port receive println.
-      (killed = Isolate current) println)"),
-            "nil\nit exited with 3\nthe isolate ended early: it was killed\nfalse\n");
+      (killed = Isolate current) println.
+      killed onEnd: port. port receive println)"),
+            "nil\nit exited with 3\nthe isolate ended early: it was killed\nfalse\n"
+            "the isolate had ended before it was asked\n");
+  EXPECT_THAT(Error("Isolate spawn: [ 3 ] with: 4 onEnd: 5"),
+              HasSubstr("third argument is a Port"));
+  EXPECT_THAT(Error("Isolate spawn: 3 with: 4 onEnd: Port new"), HasSubstr("begins with a Block"));
 }
 
 TEST_F(IsolatesTest, FrozenObjectsAreSharedAndCannotBeChanged) {
@@ -159,6 +164,59 @@ TEST_F(IsolatesTest, FrozenObjectsAreSharedAndCannotBeChanged) {
               HasSubstr("a frozen object cannot be changed"));
   EXPECT_THAT(Error("| n b | n := 1. b := [ n := n + 1 ] freeze. b value"),
               HasSubstr("a frozen object cannot be changed"));
+}
+
+// ---- Objects that die
+
+TEST_F(IsolatesTest, WeakReferencesKeepNothingAlive) {
+  EXPECT_EQ(Output(R"(
+      | kept weak array |
+      kept := Object new.
+      weak := WeakReference on: Object new.
+      array := WeakArray new: 4.
+      array at: 1 put: kept. array at: 2 put: Object new. array at: 3 put: 5. array at: 4 put: #four.
+      system fullGC.
+      weak value println.
+      (array at: 1) == kept ifTrue: [ 'kept' println ].
+      (array at: 2) println. (array at: 3) println. (array at: 4) println.
+      array length println)"),
+            "nil\nkept\nnil\n5\nfour\n4\n");
+  EXPECT_THAT(Error("(WeakArray new: 2) at: 3"), HasSubstr("index 3 is outside 1 to 2"));
+  EXPECT_THAT(Error("WeakReference new"), HasSubstr("are not made by new"));
+}
+
+TEST_F(IsolatesTest, GuardedObjectsAreGivenBackOnce) {
+  EXPECT_EQ(Output(R"(
+      | kept dead |
+      kept := Array with: 1. kept guard.
+      (Array with: 2 with: 3) guard.
+      Isolate nextDead println.
+      system fullGC.
+      dead := Isolate nextDead.
+      (dead at: 2) println.
+      Isolate nextDead println.
+      (kept at: 1) println)"),
+            "nil\n3\nnil\n1\n");
+  EXPECT_THAT(Error("3 guard"), HasSubstr("Object>>guard: only an object that this isolate may"));
+  EXPECT_THAT(Error("#a guard"), HasSubstr("only an object that this isolate may change"));
+  EXPECT_THAT(Error("Port new send: Object new guard"), HasSubstr("finalizer"));
+}
+
+TEST_F(IsolatesTest, GuardedObjectsGoAlongWhereTheirIsolateExits) {
+  EXPECT_EQ(Output(R"(
+      | port got |
+      port := Port new.
+      Isolate spawn: [:p | | mine |
+          mine := Array new: 2000.
+          1 to: 2000 do: [:i | mine at: i put: Object new ].
+          mine guard.
+          Isolate exit: mine to: p ] with: port.
+      got := port receive.
+      got length println.
+      got := nil.
+      system fullGC.
+      Isolate nextDead length println)"),
+            "2000\n2000\n");
 }
 
 TEST_F(IsolatesTest, OnlyItsIsolateReceivesFromAPort) {
@@ -195,7 +253,7 @@ TEST_F(IsolatesTest, AClassThatManyIsolatesLoadAtOnce) {
     run = ( | port errors |
       port := Port new.
       errors := 0.
-      20 timesRepeat: [ (Isolate spawn: [ Broken new ]) onEnd: port ].
+      20 timesRepeat: [ Isolate spawn: [ Broken new ] onEnd: port ].
       20 timesRepeat: [ port receive class == String ifTrue: [ errors := errors + 1 ] ].
       port close.
       errors println ))");

@@ -76,6 +76,21 @@ TEST(ParserTest, DeepNestingIsRefusedNotOverflown) {
   }
   EXPECT_THAT(ErrorOf(blocks), HasSubstr("nested more than 500 deep"));
   EXPECT_THAT(ErrorOf(arrays), HasSubstr("nested more than 500 deep"));
+  // A chain of sends is nested in the tree, though not in the text; so is one in a nest of others.
+  std::string sums = "A = ( foo = ( ^1";
+  std::string unary = sums;
+  for (int i = 0; i < 100'000; ++i) {
+    sums += " + 1";
+    unary += " abs";
+  }
+  EXPECT_THAT(ErrorOf(sums), HasSubstr("built of more than 2000 levels"));
+  EXPECT_THAT(ErrorOf(unary), HasSubstr("built of more than 2000 levels"));
+  std::string both = "A = ( foo = ( ";
+  for (int level = 0; level < 150; ++level) both += "[ (";
+  both += "1";
+  for (int level = 0; level < 150; ++level)
+    both += " + 1 abs abs abs + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1) ]";
+  EXPECT_THAT(ErrorOf(both + " ) )"), HasSubstr("built of more than 2000 levels"));
 }
 
 TEST(ParserTest, WhatIsRightHasNoError) {

@@ -50,6 +50,24 @@ TEST_F(ProgramTest, ASymbolIsOneForAllIsolates) {
             "true\ntrue\nreef\ntrue\n");
 }
 
+TEST_F(ProgramTest, SymbolsThatNothingRefersToGo) {
+  size_t symbols = 0;
+  after_run = [&](Universe& universe) {
+    ASSERT_TRUE(universe.group().heap().CollectAll().ok());
+    symbols = universe.program().symbol_count();
+  };
+  ASSERT_EQ(RunMethods("run = ( #kept println )").code, 0);
+  const size_t of_the_program = symbols;
+  const Ran ran = RunMethods(R"(
+    run = ( | kept |
+      kept := #kept.
+      1 to: 5000 do: [:i | ('key' + i asString) asSymbol ].
+      system fullGC.
+      ('ke' + 'pt') asSymbol == kept ifTrue: [ #kept println ] ))");
+  EXPECT_EQ(ran.out, "kept\n") << ran.err;
+  EXPECT_LE(symbols, of_the_program + 20) << "the names in the second program";
+}
+
 TEST_F(ProgramTest, AGlobalIsWhatTheProgramSaysUntilTheIsolateSaysOtherwise) {
   Write("Late", "Late = ( ---- | n | next = ( n isNil ifTrue: [ n := 0 ]. n := n + 1. ^n ) )");
   EXPECT_EQ(Output(R"(
@@ -240,6 +258,10 @@ TEST_F(ProgramTest, WhatIsDoneInPlaceFailsAsASendDoes) {
               HasSubstr("a frozen object cannot be changed"));
   EXPECT_THAT(Error("| c | c := Cell new. 1 to: 6 do: [:i | c a. i = 5 ifTrue: [ c := 3 ] ]"),
               HasSubstr("Integer does not understand #a"));
+  options.isolate_limit_bytes = size_t{2} << 20;
+  EXPECT_THAT(Error("| list | [ true ] whileTrue: [ | c | c := Cell new. c a: list. list := c ]"),
+              HasSubstr("ERROR: Class>>new: out of memory: "));
+  options.isolate_limit_bytes = 0;
   EXPECT_THAT(RunMethods("less: x than: y = ( x < y ifTrue: [ ^1 ]. ^2 )\n"
                          "run = ( 1 to: 5 do: [:i | self less: i than: 3 ]. "
                          "(self less: 2.5 than: 3) println. self less: nil than: 3 )")
@@ -329,7 +351,7 @@ TEST_F(ProgramTest, AMethodIsReplacedWhileItIsCompiled) {
     if (method.selector->view() != "work:") return;
     if (compiled.fetch_add(1) == 0) replaced.Wait();
   };
-  after_run = [this, then = after_run, &replaced](Universe& universe) {
+  after_run = [then = after_run, &replaced](Universe& universe) {
     // Shutdown has waited for nothing: what is compiled is compiled by then, or cancelled.
     replaced.Open();
     then(universe);
@@ -351,7 +373,7 @@ TEST_F(ProgramTest, AnIsolateIsKilledWhileItsCompilationIsQueued) {
   options.hot_code.calls = 2;
   options.hot_code.calls_per_look = 1;
   options.hot_code.before_compile = [&](const Method&) { killed.Wait(); };
-  after_run = [this, then = after_run, &killed](Universe& universe) {
+  after_run = [then = after_run, &killed](Universe& universe) {
     killed.Open();
     then(universe);
   };
