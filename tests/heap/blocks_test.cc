@@ -191,5 +191,40 @@ TEST_F(Blocks, TwoHeapsShareTheReservationAndNothingElse) {
   ExpectConserved();
 }
 
+TEST_F(Blocks, FreeMemoryGoesBackWithoutACollection) {
+  constexpr uint64_t kDecayNanos = 200'000'000;
+  options().decay_nanos = kDecayNanos;
+  EXPECT_EQ(heap().ReturnFreeMemory(), UINT64_MAX) << "none is free";
+  {
+    TestRegion region(heap());
+    Mutator& mutator = region.Enter();
+    ASSERT_TRUE(mutator.AllocateArray(*types().bytes, 100 << 20));
+  }
+  EXPECT_GE(heap().stats().mapped_bytes, 100u << 20);
+  const uint64_t start = platform::NowNanos();
+  uint64_t wait = 0;
+  while ((wait = heap().ReturnFreeMemory()) != UINT64_MAX) {
+    ASSERT_LE(wait, kDecayNanos + kDecayNanos / 4);
+    ASSERT_LT(platform::NowNanos() - start, 10'000'000'000u);
+    platform::YieldThread();
+  }
+  EXPECT_GE(platform::NowNanos() - start, kDecayNanos / 2);
+  EXPECT_EQ(heap().stats().mapped_bytes, 0u);
+  ExpectConserved();
+}
+
+TEST_F(Blocks, WithoutPartIdsNoMutatorIsAttached) {
+  heap();
+  auto region = heap().CreateRegion({.name = "one too many"});
+  ASSERT_TRUE(region.ok());
+  platform::faults::FailNth(platform::faults::Request::kPartId, 1, true);
+  const auto mutator = region.value()->AttachMutator("mutator");
+  platform::faults::Reset();
+  ASSERT_FALSE(mutator.ok());
+  EXPECT_EQ(mutator.status().code(), StatusCode::kResourceExhausted);
+  EXPECT_NE(mutator.status().message().find("one too many"), std::string::npos);
+  EXPECT_TRUE(region.value()->AttachMutator("mutator").ok());
+}
+
 }  // namespace
 }  // namespace Atoll
