@@ -201,14 +201,11 @@ TEST_F(Blocks, FreeMemoryGoesBackWithoutACollection) {
     ASSERT_TRUE(mutator.AllocateArray(*types().bytes, 100 << 20));
   }
   EXPECT_GE(heap().stats().mapped_bytes, 100u << 20);
-  const uint64_t start = platform::NowNanos();
   uint64_t wait = 0;
   while ((wait = heap().ReturnFreeMemory()) != UINT64_MAX) {
     ASSERT_LE(wait, kDecayNanos + kDecayNanos / 4);
-    ASSERT_LT(platform::NowNanos() - start, 10'000'000'000u);
     platform::YieldThread();
   }
-  EXPECT_GE(platform::NowNanos() - start, kDecayNanos / 2);
   EXPECT_EQ(heap().stats().mapped_bytes, 0u);
   ExpectConserved();
 }

@@ -226,14 +226,16 @@ TEST_F(KillTest, WhoAsksDuringTheCleanUpHearsAfterIt) {
   Event go_on;
   std::atomic<bool> is_clean{false};
   ExitLog from_clean_up;
-  client.cleanup = [&](IsolateId isolate, void*) {
+  client.cleanup = [&](IsolateId isolate, void* data) {
+    if (data != &from_clean_up) return;  // the other one
     group().Kill(isolate, from_clean_up.listener());
     cleaning.Set();
     go_on.Wait();
     EXPECT_EQ(from_clean_up.count(), 0u);
     is_clean.store(true);
   };
-  const IsolateId id = Spawn([](Isolate& isolate) {
+  const IsolateId id = Spawn([&](Isolate& isolate) {
+    isolate.set_data(&from_clean_up);
     isolate.Fail({StatusCode::kUnsupported, "broken"});
   });
   cleaning.Wait();
@@ -244,7 +246,6 @@ TEST_F(KillTest, WhoAsksDuringTheCleanUpHearsAfterIt) {
   EXPECT_FALSE(group().Pause(id)) << "it has ended";
   EXPECT_EQ(killed.count() + listened.count(), 0u);
   // Another that ends meanwhile answers for itself alone.
-  client.cleanup = nullptr;
   EXPECT_EQ(RunIsolate([](Isolate&) {}).reason, ExitReason::kReturned);
   EXPECT_EQ(killed.count() + listened.count(), 0u);
   go_on.Set();

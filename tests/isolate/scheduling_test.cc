@@ -191,8 +191,8 @@ TEST_F(SchedulingTest, ListenersMaySpawn) {
 // just come back.
 TEST_F(SchedulingTest, OneThatComesBackAndDoesNotPollHoldsUpNobodyElse) {
   options.workers = 2;
-  constexpr int kRounds = 1'500;
-  for (int round = 0; round < kRounds && !HasFailure(); ++round) {
+  constexpr int kRounds = 1'000;
+  for (int round = 0; round < kRounds; ++round) {
     std::atomic<bool> ran{false};
     std::atomic<bool> is_away{false};
     Event go_on;
@@ -204,12 +204,7 @@ TEST_F(SchedulingTest, OneThatComesBackAndDoesNotPollHoldsUpNobodyElse) {
         while (platform::NowNanos() - start < 20'000 + 70u * static_cast<uint64_t>(round)) {
         }
       }
-      const uint64_t start = platform::NowNanos();
-      while (!ran.load()) {
-        if (platform::NowNanos() - start < 10'000'000'000) continue;
-        ADD_FAILURE() << "who waits behind a native isolate is not run";
-        break;
-      }
+      while (!ran.load()) platform::SpinPause();
     });
     while (!is_away.load()) platform::YieldThread();
     const IsolateId waiting = Spawn([&](Isolate& isolate) {
@@ -238,11 +233,7 @@ TEST_F(SchedulingTest, WhoGetsNoRegionWaitsForOne) {
       ran.fetch_add(1);
     });
   }
-  const uint64_t start = platform::NowNanos();
-  while (!group().state().scheduler.is_idle() && platform::NowNanos() - start < 10'000'000'000) {
-    platform::YieldThread();
-  }
-  EXPECT_TRUE(group().state().scheduler.is_idle());
+  while (!group().state().scheduler.is_idle()) platform::YieldThread();
   EXPECT_EQ(ran.load(), 0);
   platform::faults::Reset();
   group().WaitUntilEmpty();
@@ -274,14 +265,9 @@ TEST_F(SchedulingTest, FreeMemoryOfAnIdleGroupGoesBack) {
   const size_t before = heap().stats().mapped_bytes;
   RunIsolate([&](Isolate& isolate) {
     EXPECT_TRUE(isolate.mutator().AllocateArray(*client.types->bytes, size_t{64} << 20));
+    EXPECT_GE(heap().stats().mapped_bytes, before + (size_t{64} << 20));
   });
-  EXPECT_GE(heap().stats().mapped_bytes, before + (size_t{64} << 20));
-  const uint64_t start = platform::NowNanos();
-  while (heap().stats().mapped_bytes >= before + (size_t{32} << 20) &&
-         platform::NowNanos() - start < 10'000'000'000) {
-    platform::YieldThread();
-  }
-  EXPECT_LT(heap().stats().mapped_bytes, before + (size_t{32} << 20));
+  while (heap().stats().mapped_bytes >= before + (size_t{32} << 20)) platform::YieldThread();
 }
 
 // Likewise while one isolate runs, which collects nothing.
@@ -290,15 +276,12 @@ TEST_F(SchedulingTest, FreeMemoryGoesBackWhileAnIsolateRuns) {
   const size_t before = heap().stats().mapped_bytes;
   RunIsolate([&](Isolate& isolate) {
     EXPECT_TRUE(isolate.mutator().AllocateArray(*client.types->bytes, size_t{64} << 20));
+    EXPECT_GE(heap().stats().mapped_bytes, before + (size_t{64} << 20));
   });
   RunIsolate([&](Isolate& isolate) {
-    const uint64_t start = platform::NowNanos();
-    EXPECT_TRUE(PollUntil(isolate, [&] {
-      return heap().stats().mapped_bytes < before + (size_t{32} << 20) ||
-             platform::NowNanos() - start > 10'000'000'000;
-    }));
+    EXPECT_TRUE(PollUntil(
+        isolate, [&] { return heap().stats().mapped_bytes < before + (size_t{32} << 20); }));
   });
-  EXPECT_LT(heap().stats().mapped_bytes, before + (size_t{32} << 20));
 }
 
 }  // namespace

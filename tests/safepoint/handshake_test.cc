@@ -313,9 +313,9 @@ TEST(TryHandshake, AmongStopsAndTransitions) {
   SafepointManager manager;
   uint64_t owned = 0;  // by who is managed, or holds the target
   RunningMutator target(manager, "target", [&](TestMutator& mutator) {
-    ++owned;
+    const uint64_t spins = ++owned % 64;
     mutator.EnterNative();
-    for (uint64_t i = 0; i < owned % 64; ++i) platform::SpinPause();
+    for (uint64_t i = 0; i < spins; ++i) platform::SpinPause();
     mutator.LeaveNative();
     mutator.Poll();
   });
@@ -328,7 +328,7 @@ TEST(TryHandshake, AmongStopsAndTransitions) {
       manager.Handshake(target.mutator(), [&](MutatorThread&) { ++owned; });
     }
   });
-  for (int i = 0; i < 20'000; ++i) {
+  for (int i = 0; i < 5'000; ++i) {
     if (manager.TryHandshake(target.mutator(), [&](MutatorThread&) { ++owned; })) ++done;
   }
   stop = true;
