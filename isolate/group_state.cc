@@ -125,13 +125,15 @@ bool GroupState::HouseTheHomeless() {
   constexpr size_t kAtOnce = 16;
   Residence* found[kAtOnce];
   size_t count = 0;
-  if (homeless.empty()) return false;
-  while (count < kAtOnce && (found[count] = residences.Take()) != nullptr) ++count;
+  // Only the monitor takes any from the queue: as many come out as were seen in it.
+  while (count < homeless.size() && count < kAtOnce) {
+    found[count] = residences.Take();
+    if (found[count] == nullptr) break;
+    ++count;
+  }
   for (size_t i = 0; i < count; ++i) residences.GiveEmpty(found[i]);
   // If others take what was found, they wait once more.
-  for (size_t i = 0; i < count; ++i) {
-    if (IsolateRecord* record = homeless.Pop()) scheduler.Ready(record, /*lately=*/false);
-  }
+  for (size_t i = 0; i < count; ++i) scheduler.Ready(homeless.Pop(), /*lately=*/false);
   return count != 0;
 }
 

@@ -9,6 +9,7 @@
 #include "heap/region_state.h"
 #include "safepoint/platform.h"
 #include "tests/heap/heap_fixture.h"
+#include "tests/heap/stressed.h"
 
 namespace Atoll {
 namespace {
@@ -159,7 +160,7 @@ TEST_F(Blocks, CollectionsLeaveNoOffHeapMemoryBehind) {
   Major(region);
   Major(region);
   const size_t before = heap().state().allocator.bytes();
-  for (int round = 0; round < 10; ++round) {
+  for (int round = 0; round < (IsStressed(heap()) ? 2 : 10); ++round) {
     for (size_t i = 0; i < 100'000; ++i) {
       Link(mutator, region.RootObject(0), ElementAt(i), NewPair(mutator, i));
     }
