@@ -134,6 +134,7 @@ void AddressSpace::ReturnChunks(BlockIndex first, size_t count) {
 }
 
 uint32_t AddressSpace::TakePartId() {
+  if (platform::faults::ShouldFail(platform::faults::Request::kPartId)) return 0;
   platform::MutexLock lock(mutex_);
   if (!free_part_ids_.empty()) {
     const uint32_t id = free_part_ids_.back();

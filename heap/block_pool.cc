@@ -221,13 +221,17 @@ bool BlockPool::AddExternalBytes(int64_t delta) {
   return FitsLocked(0, Allowance::kLimit);
 }
 
-void BlockPool::Decay() {
+uint64_t BlockPool::Decay() {
   platform::MutexLock lock(mutex_);
-  if (whole_.head == nullptr) return;
+  if (whole_.head == nullptr) return kNever;
   const uint64_t now = platform::NowNanos();
-  if (now < next_decay_) return;
-  next_decay_ = now + options_.decay_nanos / 4;
-  if (now >= options_.decay_nanos) ReturnLocked(now - options_.decay_nanos);
+  if (now < next_decay_) return next_decay_ - now;
+  const uint64_t wait = options_.decay_nanos / 4;
+  next_decay_ = wait > kNever - now ? kNever : now + wait;
+  if (now < options_.decay_nanos) return options_.decay_nanos - now;
+  const uint64_t oldest = ReturnLocked(now - options_.decay_nanos);
+  if (oldest == kNever) return kNever;
+  return std::max(next_decay_, oldest + options_.decay_nanos) - now;
 }
 
 void BlockPool::ReturnFreeChunks() {
@@ -235,7 +239,8 @@ void BlockPool::ReturnFreeChunks() {
   ReturnLocked(UINT64_MAX);
 }
 
-void BlockPool::ReturnLocked(uint64_t free_since_before) {
+uint64_t BlockPool::ReturnLocked(uint64_t free_since_before) {
+  uint64_t oldest = kNever;
   for (Chunk* chunk = whole_.head; chunk != nullptr;) {
     Chunk* next = chunk->next;
     if (chunk->free_since <= free_since_before) {
@@ -249,9 +254,12 @@ void BlockPool::ReturnLocked(uint64_t free_since_before) {
       UnpoisonMemory(space_.AddressOf(first), kChunkSize);
       space_.ReturnChunks(first, 1);
       chunks_.erase(first);
+    } else {
+      oldest = std::min(oldest, chunk->free_since);
     }
     chunk = next;
   }
+  return oldest;
 }
 
 size_t BlockPool::mapped_blocks() const {

@@ -42,8 +42,10 @@ class BlockPool {
   /// External bytes count against the limit. False if they do not fit within it (counted anyway).
   bool AddExternalBytes(int64_t delta);
 
+  static constexpr uint64_t kNever = UINT64_MAX;
   /// Gives chunks back that were free for decay_nanos; looks at most four times in that time.
-  void Decay();
+  /// Returns after how many nanoseconds there may be more to give back; kNever: no chunk is free.
+  uint64_t Decay();
   /// Gives every free chunk back.
   void ReturnFreeChunks();
 
@@ -69,7 +71,8 @@ class BlockPool {
     void Remove(Chunk* chunk);
   };
 
-  void ReturnLocked(uint64_t free_since_before);
+  /// Returns when the oldest of those that stay became free; kNever: none stay.
+  uint64_t ReturnLocked(uint64_t free_since_before);
   bool FitsLocked(size_t blocks, Allowance allowance) const;
   Chunk* AddChunksLocked(size_t count);
   Chunk* FindWholeChunksLocked(size_t count) const;

@@ -48,6 +48,7 @@ void Heap::RemoveGroupRoots(GroupRoots* roots) {
 }
 
 Status Heap::CollectAll() { return state_->collector->CollectAll(); }
+uint64_t Heap::ReturnFreeMemory() { return state_->pool.Decay(); }
 Status Heap::Verify() { return state_->collector->Verify(); }
 SafepointManager& Heap::safepoints() const { return state_->safepoints; }
 const RefEncoding& Heap::encoding() const { return state_->options.encoding; }

@@ -73,12 +73,52 @@ void NoteHowItEnded(Envelope* envelope, const ExitInfo& how) {
   if (control->isolate == how.isolate) control->how = &how;
 }
 
+bool LateRequests::Wait(const IsolateRecord& record, IsolateId isolate, Envelope* request) {
+  platform::MutexLock lock(mutex_);
+  // Sequentially consistent, both: see Answer. Counted by the lock's holder only, so no addition.
+  count_.store(count_.load(std::memory_order_relaxed) + 1);
+  if (record.generation.load() != isolate.generation) {
+    count_.store(count_.load(std::memory_order_relaxed) - 1);
+    return false;
+  }
+  request->next = std::exchange(first_, request);
+  return true;
+}
+
+void LateRequests::AnswerSlow(const ExitInfo& how) {
+  Envelope* mine = nullptr;
+  {
+    platform::MutexLock lock(mutex_);
+    uint32_t left = count_.load(std::memory_order_relaxed);
+    for (Envelope** link = &first_; *link != nullptr;) {
+      Envelope* request = *link;
+      if (static_cast<ControlEnvelope*>(request)->isolate != how.isolate) {
+        link = &request->next;
+        continue;
+      }
+      *link = request->next;
+      request->next = std::exchange(mine, request);
+      --left;
+    }
+    count_.store(left);
+  }
+  while (mine != nullptr) {
+    Envelope* next = mine->next;
+    NoteHowItEnded(mine, how);
+    CallDone(static_cast<ControlEnvelope*>(mine));
+    mine = next;
+  }
+}
+
 void PostKill(GroupState& group, IsolateId isolate, ExitListener done) {
   auto* control = new ControlEnvelope{{&kKill, nullptr}, isolate, done};
   IsolateRecord* record = group.RecordOf(isolate);
   if (record == nullptr) return CallDone(control);
   // Posted before its polls are told: else it could end, and refuse the envelope that ended it.
-  if (!group.Post(isolate, control)) return CallDone(control);
+  if (!group.Post(isolate, control)) {
+    if (!group.late_requests.Wait(*record, isolate, control)) CallDone(control);
+    return;
+  }
   // For its polls. Never from a newer isolate of the record back to an older: generations do not
   // grow in one record, but who finds a newer one's here, finds it in the record as well. Acquire
   // and release: for that.
@@ -92,7 +132,10 @@ void PostKill(GroupState& group, IsolateId isolate, ExitListener done) {
 
 void PostListener(GroupState& group, IsolateId isolate, ExitListener listener) {
   auto* control = new ControlEnvelope{{&kListen, nullptr}, isolate, listener};
-  if (!group.Post(isolate, control)) CallDone(control);
+  const IsolateRecord* record = group.RecordOf(isolate);
+  if (record == nullptr) return CallDone(control);
+  if (group.Post(isolate, control)) return;
+  if (!group.late_requests.Wait(*record, isolate, control)) CallDone(control);
 }
 
 bool PostPause(GroupState& group, IsolateId isolate, bool pause) {

@@ -76,6 +76,9 @@ Result<std::unique_ptr<EnteredIsolate>> EnteredIsolate::Enter(IsolateGroup& grou
   ATOLL_CHECK(moved.ok(), "%s", moved.message().c_str());  // nothing was parked
   isolate.EnterTurn();
   isolate.HandleMessages();
+  // Relaxed: the monitor looks at it once it has been woken.
+  state.entered_threads.fetch_add(1, std::memory_order_relaxed);
+  state.monitor.NoteBusy();
   std::unique_ptr<EnteredIsolate> entered(new EnteredIsolate(std::move(inside)));
   if (isolate.Is(IsolateState::kExiting)) {
     return isolate.error != nullptr
@@ -87,9 +90,12 @@ Result<std::unique_ptr<EnteredIsolate>> EnteredIsolate::Enter(IsolateGroup& grou
 }
 
 EnteredIsolate::~EnteredIsolate() {
+  GroupState& group = inside_->thread.group;
   inside_->isolate->End(inside_->thread);
   inside_->thread.Flush();
   WorkerThread::current = nullptr;
+  group.entered_threads.fetch_sub(1, std::memory_order_relaxed);  // see above
+  group.monitor.NoteBusy();
 }
 
 Isolate& EnteredIsolate::isolate() const { return *inside_->isolate; }

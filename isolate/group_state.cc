@@ -121,12 +121,27 @@ void GroupState::NoteEnd() {
   empty.NotifyAll();
 }
 
+bool GroupState::HouseTheHomeless() {
+  constexpr size_t kAtOnce = 16;
+  Residence* found[kAtOnce];
+  size_t count = 0;
+  // Only the monitor takes any from the queue: as many come out as were seen in it.
+  while (count < homeless.size() && count < kAtOnce) {
+    found[count] = residences.Take();
+    if (found[count] == nullptr) break;
+    ++count;
+  }
+  for (size_t i = 0; i < count; ++i) residences.GiveEmpty(found[i]);
+  // If others take what was found, they wait once more.
+  for (size_t i = 0; i < count; ++i) scheduler.Ready(homeless.Pop(), /*lately=*/false);
+  return count != 0;
+}
+
 void GroupState::Trim() {
   isolates.Trim();
   residences.Trim();
   if (Extension* above = extension.load()) above->Trim();
   heap->state().allocator.Trim();
-  heap->state().pool.Decay();
 }
 
 void GroupState::VisitRoots(RootVisitor& visitor) {

@@ -8,6 +8,7 @@
 
 #include "atoll/isolate.h"
 #include "atoll/program.h"
+#include "isolate/control.h"
 #include "isolate/monitor.h"
 #include "isolate/residence.h"
 #include "isolate/scheduler.h"
@@ -36,6 +37,8 @@ struct GroupState final : GroupRoots {
   GraphCopier& CopierOfThread() const { return *WorkerThread::Current()->copier; }
   /// Gives back memory that nothing uses.
   void Trim();
+  /// Isolates that wait for a region go on as far as there are some. Whether any do.
+  bool HouseTheHomeless();
 
   void VisitRoots(RootVisitor& visitor) override;
   void VisitWeakRoots(RootVisitor& visitor) override { program.VisitWeakRoots(visitor); }
@@ -48,7 +51,11 @@ struct GroupState final : GroupRoots {
   StableTable<IsolateRecord> isolates;
   ResidencePool residences;
   Scheduler scheduler;
+  // Isolates whose turn it was, and for which no region could be made: the monitor passes them to
+  // the scheduler again when there is one.
+  ReadyQueue homeless;
   Monitor monitor;
+  LateRequests late_requests;
   struct Extension {
     virtual ~Extension() = default;
     virtual void Trim() = 0;
@@ -61,6 +68,7 @@ struct GroupState final : GroupRoots {
   // before it looks whether the group shuts down.
   std::atomic<int64_t> isolate_count{0};
   std::atomic<bool> closing{false};
+  std::atomic<uint32_t> entered_threads{0};  // EnteredIsolates; for the monitor
 
   platform::Mutex empty_mutex;
   platform::ConditionVariable empty;  // isolate_count has become 0

@@ -267,7 +267,6 @@ void IsolateState::End(WorkerThread& thread) {
   Envelope* const waiting = pending;
   MoveOut();
   Envelope* const inbox = left_record.inbox.Close();
-  left_record.generation.store(0, std::memory_order_relaxed);  // see IsolateRecord
   this->~IsolateState();
   if (taker != nullptr && !taker->takes_residence) {
     // Before this thread can be stopped: nobody visits any more what it carries.
@@ -306,6 +305,9 @@ void IsolateState::End(WorkerThread& thread) {
     asked->kind->discard(group, asked);
     asked = next;
   }
+  // Sequentially consistent, see LateRequests.
+  left_record.generation.store(0);
+  group.late_requests.Answer(info);
   // Last: the isolate's start may have been among those.
   group.isolates.Give(index, &thread.records);
   group.NoteEnd();

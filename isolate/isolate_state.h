@@ -132,7 +132,8 @@ struct IsolateState final : Isolate {
 /// An entry of the group's table of isolates: what may be looked at although its isolate has gone.
 struct alignas(64) IsolateRecord {
   Inbox inbox;
-  // 0: no isolate. Relaxed: compared only; a reader that races is told so by the inbox.
+  // 0: no isolate; until it has been cleaned up, it is the one that is ending, its inbox closed.
+  // Relaxed: compared only; a reader that races is told so by the inbox.
   std::atomic<uint64_t> generation;
   // The generation of the isolate that shall end. Polls look at it, relaxed: who sees it late is
   // told by the envelope that comes with it. Written as PostKill says.

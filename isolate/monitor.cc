@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "heap/heap_state.h"
 #include "isolate/group_state.h"
 
 namespace Atoll {
@@ -15,6 +16,7 @@ constexpr int kLooksBeforeSlower = 50;
 // The second time gives back what was not needed since the first.
 constexpr uint64_t kTrimNanos = 300'000'000;
 constexpr int kTrims = 2;
+constexpr uint64_t kNever = BlockPool::kNever;
 
 }  // namespace
 
@@ -47,18 +49,8 @@ void Monitor::Main() {
   platform::MutexLock lock(mutex_);
   while (!stopping_) {
     asleep_.store(true);
-    if (group_.scheduler.is_idle()) {
-      int trims = 0;
-      while (asleep_.load() && !stopping_) {
-        if (trims == kTrims) {
-          wake_.Wait(mutex_);
-        } else if (!wake_.WaitFor(mutex_, kTrimNanos)) {
-          mutex_.Unlock();
-          group_.Trim();
-          mutex_.Lock();
-          ++trims;
-        }
-      }
+    if (group_.scheduler.is_idle() && group_.homeless.empty()) {
+      WhileIdle();
       delay = kShortestNanos;
       looks_without_work = 0;
     }
@@ -67,10 +59,11 @@ void Monitor::Main() {
     wake_.WaitFor(mutex_, delay);
     if (stopping_) return;
     mutex_.Unlock();
-    bool did_any = false;
+    bool did_any = group_.HouseTheHomeless();
     for (size_t i = 0; i < seen.size(); ++i) {
       did_any |= Look(*group_.scheduler.workers()[i], seen[i]);
     }
+    if (platform::NowNanos() >= next_decay_) Decay(/*may_be_freed=*/true);
     mutex_.Lock();
     if (did_any) {
       delay = kShortestNanos;
@@ -79,6 +72,40 @@ void Monitor::Main() {
       delay = std::min(delay * 2, kLongestNanos);
     }
   }
+}
+
+void Monitor::WhileIdle() {
+  int trims = 0;
+  next_decay_ = 0;
+  while (asleep_.load() && !stopping_) {
+    uint64_t nanos = kTrimNanos;
+    if (trims == kTrims) {
+      if (next_decay_ == kNever) {
+        wake_.Wait(mutex_);
+        continue;
+      }
+      const uint64_t now = platform::NowNanos();
+      nanos = next_decay_ > now ? next_decay_ - now : 0;
+    }
+    if (nanos != 0 && wake_.WaitFor(mutex_, nanos)) continue;
+    mutex_.Unlock();
+    if (trims < kTrims) {
+      group_.Trim();
+      ++trims;
+    }
+    // Relaxed: who enters calls NoteBusy afterwards.
+    Decay(/*may_be_freed=*/group_.entered_threads.load(std::memory_order_relaxed) != 0);
+    mutex_.Lock();
+  }
+}
+
+void Monitor::Decay(bool may_be_freed) {
+  uint64_t after = group_.heap->state().pool.Decay();
+  if (may_be_freed) {
+    after = std::min(after, std::max(group_.options.heap.decay_nanos, kLongestNanos));
+  }
+  const uint64_t now = platform::NowNanos();
+  next_decay_ = after > kNever - now ? kNever : now + after;
 }
 
 bool Monitor::Look(Worker& worker, Seen& seen) {
@@ -109,10 +136,9 @@ bool Monitor::Look(Worker& worker, Seen& seen) {
 
 bool Monitor::HandOn(Worker& worker, Residence& residence) {
   bool taken = false;
-  group_.heap->safepoints().Handshake(residence.mutator(), [&](MutatorThread& mutator) {
-    // On its own thread, at a poll: it is not away. Else it is held, so that its thread can not be
-    // using the worker, if the turn is still this residence's.
-    if (MutatorThread::Current() == &mutator) return;
+  // One that has come back meanwhile may not poll for long: it is not waited for.
+  group_.heap->safepoints().TryHandshake(residence.mutator(), [&](MutatorThread&) {
+    // It is held, so its thread can not be using the worker, if the turn is still this residence's.
     if (worker.running.load(std::memory_order_relaxed) != &residence) return;
     worker.running.store(nullptr, std::memory_order_relaxed);
     worker.thread->worker.store(nullptr, std::memory_order_relaxed);

@@ -48,7 +48,9 @@ class ReadyQueue {
   // Sequentially consistent, against the count of idle threads: who makes a queue non-empty looks
   // for idle threads afterwards; who becomes idle looks at the queues afterwards.
   bool empty() const { return size_.load() == 0; }
-  bool seems_empty() const { return size_.load(std::memory_order_relaxed) == 0; }
+  bool seems_empty() const { return size() == 0; }
+  /// Out of date at once, unless nobody else pushes or pops.
+  uint32_t size() const { return size_.load(std::memory_order_relaxed); }
 
  private:
   platform::Mutex mutex_;

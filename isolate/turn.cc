@@ -74,9 +74,8 @@ void RunTurn(WorkerThread& thread, IsolateRecord& record) {
   const bool is_away = isolate.residence == nullptr;
   Residence* residence = is_away ? thread.TakeResidence() : isolate.residence;
   if (ATOLL_UNLIKELY(residence == nullptr)) {
-    // No memory for a region's few records: the isolate waits until others have ended.
-    group.scheduler.Ready(&record, /*lately=*/false);
-    platform::YieldThread();
+    // It waits until others have ended.
+    group.homeless.Push(&record);
     return;
   }
   residence->mutator().LeaveNative();

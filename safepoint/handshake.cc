@@ -87,6 +87,35 @@ void SafepointManager::Handshake(MutatorThread& target, FunctionRef<void(Mutator
   AwaitHandshake(requester, target, request, /*fenced=*/false);
 }
 
+bool SafepointManager::TryHandshake(MutatorThread& target, FunctionRef<void(MutatorThread&)> fn) {
+  ATOLL_CHECK(target.manager() == this, "handshake with %s, which is not attached to this manager",
+              target.name().c_str());
+  Impl& impl = *impl_;
+  const auto is_away = [&target] {
+    const MutatorState state = target.state();
+    return state == MutatorState::kNative || state == MutatorState::kBlocked;
+  };
+  bool is_done = false;
+  {
+    platform::MutexLock lock(impl.mutex);
+    if (target.hold_count_ != 0 || !is_away()) return false;
+    impl.Raise(target, /*asked=*/false);
+    impl.mutex.Unlock();
+    platform::HeavyFence();
+    impl.mutex.Lock();
+    // Another hold: its owner may take the target for stopped, and has it for himself.
+    if (target.hold_count_ == 1 && is_away()) {
+      fn(target);
+      ++impl.handshakes;
+      is_done = true;
+    }
+    impl.Lower(target);
+    impl.WakeReleased();
+  }
+  impl.NotifyReleased();
+  return is_done;
+}
+
 void SafepointManager::HandshakeAll(FunctionRef<void(MutatorThread&)> fn) {
   struct Asked {
     Asked(FunctionRef<void(MutatorThread&)> run, MutatorThread& mutator)

@@ -142,7 +142,8 @@ void FreeRaw(void* memory);
 /// Fault injection: makes the system refuse, for tests. Disarmed it costs one relaxed load.
 namespace faults {
 
-enum class Request : uint8_t { kReserve, kCommit, kMapZeroed, kRaw, kCount };
+/// kPartId is heap/'s: what it has no more of are numbers.
+enum class Request : uint8_t { kReserve, kCommit, kMapZeroed, kRaw, kPartId, kCount };
 
 /// From now on, the n-th request of this kind (1 is the next) is refused, and with
 /// `and_all_after` every later one too. Replaces what was armed for this kind.

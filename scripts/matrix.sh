@@ -23,7 +23,7 @@ run_cell() { # FOLDER PRESET ENVIRONMENT RESULT-FILE
   local folder=$1 preset=$2 environment=$3 result=$4 log=${4%.result}.log summary
   # shellcheck disable=SC2086 # the environment is a list of assignments
   in_test_environment "$preset" env $cell_environment $environment ctest --test-dir "build/$folder" \
-    --output-on-failure --no-tests=error --parallel "$jobs" -LE '^(package|layering|full_size|knob)$' \
+    --output-on-failure --no-tests=error --parallel "$jobs" -LE '^(package|layering|models|full_size|knob)$' \
     >"$log" 2>&1 </dev/null || true
   summary=$(sed -nE 's/^[0-9]+% tests passed, ([0-9]+) tests? failed out of ([0-9]+)$/\1 \2/p' "$log")
   case $summary in

@@ -131,7 +131,7 @@ struct HeapOptions {
   int workers = 0;
   /// Ask for (transparent) huge pages, from 256 MiB of mapped memory on.
   bool huge_pages = true;
-  /// How long free memory is kept before it goes back to the system.
+  /// How long free memory is kept before it goes back to the system; see Heap::ReturnFreeMemory.
   uint64_t decay_nanos = 1'000'000'000;
   StressOptions stress;
   uint64_t seed = 0;  ///< of identity hashes; ATOLL_SEED. 0: from the clock
@@ -216,6 +216,12 @@ class Heap {
   /// all that their objects refer to in Shared stays, weakly too. If one of them has had several
   /// mutators, the Shared space is left as it is.
   Status CollectAll();
+
+  /// Gives memory back to the system that has been free for decay_nanos, and returns after how many
+  /// nanoseconds there may be more (UINT64_MAX: none is free). Collections do this at their end,
+  /// and groups of isolates all the time; without one, whoever stops collecting calls it. Any
+  /// thread, in any state; a lock, O(memory that is free).
+  uint64_t ReturnFreeMemory();
 
   /// From now on group collections keep what `roots` visits. It must stay until it is removed,
   /// which waits for a group collection under way. Any thread, in any state; a lock, O(roots

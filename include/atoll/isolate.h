@@ -210,8 +210,8 @@ class IsolateGroup {
   Result<IsolateId> Spawn(const SpawnOptions& options);
 
   /// Ends the isolate at its next safepoint: a Poll, or the end of a turn's function; code in
-  /// native state is not interrupted. `done` (if it has a function) is called when it has ended, or
-  /// now if it has already.
+  /// native state is not interrupted. `done` (if it has a function) is called when it has ended and
+  /// been cleaned up, or now if it has already.
   void Kill(IsolateId isolate, ExitListener done = {});
   /// From its next turn on the isolate handles no messages until it is resumed; they stay in its
   /// inbox. It can be killed. False: it has ended.

@@ -336,8 +336,13 @@ Ref Exchange(Mutator& mutator, ObjectPtr object, Slot slot, Ref value) {
 /// A Store that is a release: what was written before is seen by whoever load-acquires the value.
 template <typename E = PlainPointers>
 ATOLL_ALWAYS_INLINE void StoreRelease(Mutator& mutator, ObjectPtr object, Slot slot, Ref value) {
+#if ATOLL_TSAN
+  // ThreadSanitizer knows no fences.
+  Exchange<E>(mutator, object, slot, value);
+#else
   std::atomic_thread_fence(std::memory_order_release);
   Store<E>(mutator, object, slot, value);
+#endif
 }
 
 /// Copies `count` references from `source` to `target`, slots of `object`; the ranges may overlap.

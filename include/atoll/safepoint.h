@@ -319,8 +319,13 @@ class SafepointManager {
   /// poll, block, stop anyone or shake hands. The target must be attached, and stay so.
   void Handshake(MutatorThread& target, FunctionRef<void(MutatorThread&)> fn);
 
-  /// The same with each mutator that is attached now, the caller's too: they go on running while it
-  /// waits for the others. When it returns each has been at a safepoint since it was called. Not
+  /// Runs fn(target) now, on this thread, if the target is native or blocked and held by nobody;
+  /// else returns false. Never waits for a mutator: for those who watch over many. fn runs under
+  /// the manager's lock, so it may store something and no more.
+  bool TryHandshake(MutatorThread& target, FunctionRef<void(MutatorThread&)> fn);
+
+  /// Handshake with each mutator that is attached now, the caller's too: they go on running while
+  /// it waits for the others. When it returns each has been at a safepoint since it was called. Not
   /// inside a stop.
   void HandshakeAll(FunctionRef<void(MutatorThread&)> fn);
 

@@ -180,5 +180,43 @@ TEST_F(SharedRegion, RacingStoresIntoOneOldObjectKeepEveryValueStored) {
   }
 }
 
+// What is written before a StoreRelease is seen by whoever has load-acquired the value: of plain
+// memory, too, as ThreadSanitizer understands it.
+TEST_F(SharedRegion, AStoreReleasePublishes) {
+  heap();
+  std::unique_ptr<Region> region = heap().CreateRegion({}).value();
+  constexpr uint64_t kRounds = 2'000;
+  uint64_t plain = 0;
+  std::atomic<int> ready{0};
+  Persistent cell;
+  const auto run = [&](bool is_writer) {
+    std::unique_ptr<Mutator> mutator = region->AttachMutator("mutator").value();
+    mutator->LeaveNative();
+    if (is_writer) {
+      const ObjectPtr pair = NewPair(*mutator, 1);
+      ASSERT_TRUE(pair);
+      cell = Persistent(*region, RefOf(pair));
+    }
+    ready.fetch_add(1);
+    while (ready.load() != 2) mutator->Poll();
+    // Nothing is allocated from here on, so nothing moves. The slot counts: odd numbers are the
+    // writer's turn, even ones the reader's.
+    const ObjectPtr shared = ObjectOf(cell.Get());
+    const Slot slot = SlotAt(shared, kA);
+    for (uint64_t round = is_writer ? 0 : 1; round < kRounds; round += 2) {
+      while (slot.LoadAcquire().word != (round == 0 ? 0 : round << 3 | 1)) mutator->Poll();
+      ++plain;
+      StoreRelease<RuntimeEncoding>(*mutator, shared, slot, Ref{(round + 1) << 3 | 1});
+    }
+    ASSERT_TRUE(mutator->Detach().ok());
+  };
+  std::thread writer([&] { run(true); });
+  std::thread reader([&] { run(false); });
+  writer.join();
+  reader.join();
+  EXPECT_EQ(plain, kRounds);
+  cell.Reset();
+}
+
 }  // namespace
 }  // namespace Atoll

@@ -9,6 +9,7 @@
 #include "heap/region_state.h"
 #include "safepoint/platform.h"
 #include "tests/heap/heap_fixture.h"
+#include "tests/heap/stressed.h"
 
 namespace Atoll {
 namespace {
@@ -159,7 +160,7 @@ TEST_F(Blocks, CollectionsLeaveNoOffHeapMemoryBehind) {
   Major(region);
   Major(region);
   const size_t before = heap().state().allocator.bytes();
-  for (int round = 0; round < 10; ++round) {
+  for (int round = 0; round < (IsStressed(heap()) ? 2 : 10); ++round) {
     for (size_t i = 0; i < 100'000; ++i) {
       Link(mutator, region.RootObject(0), ElementAt(i), NewPair(mutator, i));
     }
@@ -189,6 +190,38 @@ TEST_F(Blocks, TwoHeapsShareTheReservationAndNothingElse) {
   other.reset();
   ExpectList(region.RootObject(0), 1, 10'000);
   ExpectConserved();
+}
+
+TEST_F(Blocks, FreeMemoryGoesBackWithoutACollection) {
+  constexpr uint64_t kDecayNanos = 200'000'000;
+  options().decay_nanos = kDecayNanos;
+  EXPECT_EQ(heap().ReturnFreeMemory(), UINT64_MAX) << "none is free";
+  {
+    TestRegion region(heap());
+    Mutator& mutator = region.Enter();
+    ASSERT_TRUE(mutator.AllocateArray(*types().bytes, 100 << 20));
+  }
+  EXPECT_GE(heap().stats().mapped_bytes, 100u << 20);
+  uint64_t wait = 0;
+  while ((wait = heap().ReturnFreeMemory()) != UINT64_MAX) {
+    ASSERT_LE(wait, kDecayNanos + kDecayNanos / 4);
+    platform::YieldThread();
+  }
+  EXPECT_EQ(heap().stats().mapped_bytes, 0u);
+  ExpectConserved();
+}
+
+TEST_F(Blocks, WithoutPartIdsNoMutatorIsAttached) {
+  heap();
+  auto region = heap().CreateRegion({.name = "one too many"});
+  ASSERT_TRUE(region.ok());
+  platform::faults::FailNth(platform::faults::Request::kPartId, 1, true);
+  const auto mutator = region.value()->AttachMutator("mutator");
+  platform::faults::Reset();
+  ASSERT_FALSE(mutator.ok());
+  EXPECT_EQ(mutator.status().code(), StatusCode::kResourceExhausted);
+  EXPECT_NE(mutator.status().message().find("one too many"), std::string::npos);
+  EXPECT_TRUE(region.value()->AttachMutator("mutator").ok());
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // when memory is to be had again all goes on.
 #include "safepoint/platform.h"
 #include "tests/heap/heap_fixture.h"
+#include "tests/heap/stressed.h"
 
 namespace Atoll {
 namespace {
@@ -93,6 +94,7 @@ class Refusal : public HeapTest {
   void Sweep(Request request, bool all_after, uint64_t step) {
     const uint64_t requests = RequestsOf(request);
     ASSERT_GT(requests, 0u);
+    if (IsStressed(heap())) step *= 16;
     for (uint64_t n = 1; n <= requests; n += step) {
       SCOPED_TRACE("request " + std::to_string(n) + " of " + std::to_string(requests));
       TestRegion region(heap());

@@ -1,4 +1,6 @@
 // Kill ends an isolate whatever it does, and is answered exactly once.
+#include <set>
+
 #include "tests/isolate/isolate_fixture.h"
 
 namespace Atoll {
@@ -216,6 +218,76 @@ TEST_F(KillTest, FromManyThreadsAtOnce) {
     EXPECT_EQ(done.WaitFor(kThreads).size(), size_t{kThreads});
     EXPECT_EQ(exits.WaitFor(id).reason, ExitReason::kKilled);
   }
+}
+
+// Between its last turn and its clean-up's end it is neither alive nor gone.
+TEST_F(KillTest, WhoAsksDuringTheCleanUpHearsAfterIt) {
+  Event cleaning;
+  Event go_on;
+  std::atomic<bool> is_clean{false};
+  ExitLog from_clean_up;
+  client.cleanup = [&](IsolateId isolate, void* data) {
+    if (data != &from_clean_up) return;  // the other one
+    group().Kill(isolate, from_clean_up.listener());
+    cleaning.Set();
+    go_on.Wait();
+    EXPECT_EQ(from_clean_up.count(), 0u);
+    is_clean.store(true);
+  };
+  const IsolateId id = Spawn([&](Isolate& isolate) {
+    isolate.set_data(&from_clean_up);
+    isolate.Fail({StatusCode::kUnsupported, "broken"});
+  });
+  cleaning.Wait();
+  ExitLog killed;
+  ExitLog listened;
+  group().Kill(id, killed.listener());
+  group().AddExitListener(id, listened.listener());
+  EXPECT_FALSE(group().Pause(id)) << "it has ended";
+  EXPECT_EQ(killed.count() + listened.count(), 0u);
+  // Another that ends meanwhile answers for itself alone.
+  EXPECT_EQ(RunIsolate([](Isolate&) {}).reason, ExitReason::kReturned);
+  EXPECT_EQ(killed.count() + listened.count(), 0u);
+  go_on.Set();
+  for (ExitLog* log : {&from_clean_up, &killed, &listened}) {
+    const ExitInfo info = log->WaitFor(1).front();
+    EXPECT_TRUE(is_clean.load());
+    EXPECT_EQ(info.isolate, id);
+    EXPECT_EQ(info.reason, ExitReason::kFailed);
+    EXPECT_EQ(info.error.message(), "broken");
+  }
+  EXPECT_EQ(KillAndWait(id).reason, ExitReason::kGone);
+}
+
+TEST_F(KillTest, WhoeverAsksWhileItEndsIsAnsweredAfterItsCleanUp) {
+  std::mutex mutex;
+  std::set<uint64_t> clean;
+  client.cleanup = [&](IsolateId isolate, void*) {
+    std::lock_guard lock(mutex);
+    clean.insert(isolate.generation);
+  };
+  struct Asked {
+    IsolateId id;
+    std::mutex* mutex;
+    std::set<uint64_t>* clean;
+    std::atomic<int>* answers;
+  };
+  constexpr int kCount = 5'000;
+  std::atomic<int> answers{0};
+  std::deque<Asked> asked;
+  for (int i = 0; i < kCount; ++i) {
+    const IsolateId id = Spawn([](Isolate&) {});
+    for (int spins = 0; spins < i % 200; ++spins) platform::SpinPause();
+    group().Kill(id, {[](void* data, const ExitInfo&) {
+                        const auto& one = *static_cast<Asked*>(data);
+                        std::lock_guard lock(*one.mutex);
+                        EXPECT_EQ(one.clean->count(one.id.generation), 1u);
+                        one.answers->fetch_add(1);
+                      },
+                      &asked.emplace_back(Asked{id, &mutex, &clean, &answers})});
+  }
+  group().WaitUntilEmpty();
+  EXPECT_EQ(answers.load(), kCount);
 }
 
 }  // namespace

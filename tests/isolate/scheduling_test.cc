@@ -187,5 +187,102 @@ TEST_F(SchedulingTest, ListenersMaySpawn) {
   EXPECT_EQ(ran.load(), kCount + 1);
 }
 
+// The monitor, which hands on the workers of those who are native, must not wait for one that has
+// just come back.
+TEST_F(SchedulingTest, OneThatComesBackAndDoesNotPollHoldsUpNobodyElse) {
+  options.workers = 2;
+  constexpr int kRounds = 1'000;
+  for (int round = 0; round < kRounds; ++round) {
+    std::atomic<bool> ran{false};
+    std::atomic<bool> is_away{false};
+    Event go_on;
+    const IsolateId returning = Spawn([&](Isolate& isolate) {
+      {
+        NativeScope native(isolate.mutator());
+        is_away.store(true);
+        const uint64_t start = platform::NowNanos();
+        while (platform::NowNanos() - start < 20'000 + 70u * static_cast<uint64_t>(round)) {
+        }
+      }
+      while (!ran.load()) platform::SpinPause();
+    });
+    while (!is_away.load()) platform::YieldThread();
+    const IsolateId waiting = Spawn([&](Isolate& isolate) {
+      Spawn([&](Isolate&) {
+        ran.store(true);
+        go_on.Set();
+      });
+      go_on.Wait(isolate);
+    });
+    EXPECT_EQ(exits.WaitFor(returning).reason, ExitReason::kReturned);
+    EXPECT_EQ(exits.WaitFor(waiting).reason, ExitReason::kReturned);
+    group().WaitUntilEmpty();
+  }
+}
+
+// Nobody spins for a region, and all get one in the end.
+TEST_F(SchedulingTest, WhoGetsNoRegionWaitsForOne) {
+  using platform::faults::Request;
+  group();
+  platform::faults::FailNth(Request::kPartId, 1, true);
+  constexpr int kCount = 500;
+  std::atomic<int> ran{0};
+  for (int i = 0; i < kCount; ++i) {
+    Spawn([&](Isolate& isolate) {
+      NewPair(isolate, 1);
+      ran.fetch_add(1);
+    });
+  }
+  while (!group().state().scheduler.is_idle()) platform::YieldThread();
+  EXPECT_EQ(ran.load(), 0);
+  platform::faults::Reset();
+  group().WaitUntilEmpty();
+  EXPECT_EQ(ran.load(), kCount);
+}
+
+// The few regions that there are serve all.
+TEST_F(SchedulingTest, WithoutFurtherRegionsTheyTakeTurns) {
+  using platform::faults::Request;
+  group();
+  platform::faults::FailNth(Request::kPartId, 3, true);
+  constexpr int kCount = 100;
+  std::atomic<int> ran{0};
+  for (int i = 0; i < kCount; ++i) {
+    Spawn([&](Isolate& isolate) {
+      EXPECT_TRUE(isolate.Poll());
+      ran.fetch_add(1);
+    });
+  }
+  group().WaitUntilEmpty();
+  EXPECT_EQ(ran.load(), kCount);
+  platform::faults::Reset();
+}
+
+// What nobody uses goes back to the system although nothing is collected any more.
+TEST_F(SchedulingTest, FreeMemoryOfAnIdleGroupGoesBack) {
+  // Longer than the monitor looks after the memory of isolates that have ended.
+  options.heap.decay_nanos = 900'000'000;
+  const size_t before = heap().stats().mapped_bytes;
+  RunIsolate([&](Isolate& isolate) {
+    EXPECT_TRUE(isolate.mutator().AllocateArray(*client.types->bytes, size_t{64} << 20));
+    EXPECT_GE(heap().stats().mapped_bytes, before + (size_t{64} << 20));
+  });
+  while (heap().stats().mapped_bytes >= before + (size_t{32} << 20)) platform::YieldThread();
+}
+
+// Likewise while one isolate runs, which collects nothing.
+TEST_F(SchedulingTest, FreeMemoryGoesBackWhileAnIsolateRuns) {
+  options.heap.decay_nanos = 50'000'000;
+  const size_t before = heap().stats().mapped_bytes;
+  RunIsolate([&](Isolate& isolate) {
+    EXPECT_TRUE(isolate.mutator().AllocateArray(*client.types->bytes, size_t{64} << 20));
+    EXPECT_GE(heap().stats().mapped_bytes, before + (size_t{64} << 20));
+  });
+  RunIsolate([&](Isolate& isolate) {
+    EXPECT_TRUE(PollUntil(
+        isolate, [&] { return heap().stats().mapped_bytes < before + (size_t{32} << 20); }));
+  });
+}
+
 }  // namespace
 }  // namespace Atoll

@@ -261,5 +261,81 @@ TEST(Handshake, TheWatchdogWatchesItToo) {
   EXPECT_TRUE(ran);
 }
 
+TEST(TryHandshake, RunsForWhoIsAwayAndHoldsItsReturn) {
+  SafepointManager manager;
+  std::atomic<bool> leave{false};
+  std::atomic<bool> back{false};
+  RunningMutator target(manager, "target", [&](TestMutator& mutator) {
+    if (back) return mutator.Poll();
+    mutator.EnterNative();
+    WaitUntil([&] { return leave.load(); });
+    mutator.LeaveNative();
+    back = true;
+  });
+  WaitUntil([&] { return target.mutator().state() == MutatorState::kNative; });
+  bool ran = false;
+  EXPECT_TRUE(manager.TryHandshake(target.mutator(), [&](MutatorThread& mutator) {
+    ran = true;
+    EXPECT_EQ(&mutator, &target.mutator());
+    leave = true;
+    for (int i = 0; i < 1000; ++i) platform::YieldThread();
+    EXPECT_FALSE(back);
+  }));
+  EXPECT_TRUE(ran);
+  WaitUntil([&] { return back.load(); });
+  EXPECT_EQ(manager.stats().handshakes, 1u);
+  EXPECT_FALSE(target.mutator().PollPending());
+}
+
+TEST(TryHandshake, WaitsNeitherForWhoRunsNorForWhoIsHeld) {
+  SafepointManager manager;
+  std::atomic<bool> done{false};
+  RunningMutator target(manager, "target", [&](TestMutator& mutator) {
+    // Does not poll.
+    WaitUntil([&] { return done.load(); });
+    mutator.Poll();
+  });
+  WaitUntil([&] { return target.mutator().state() == MutatorState::kManaged; });
+  const auto must_not_run = [](MutatorThread&) { ADD_FAILURE(); };
+  EXPECT_FALSE(manager.TryHandshake(target.mutator(), must_not_run));
+  EXPECT_FALSE(target.mutator().PollPending());
+  done = true;
+  MutatorThread* const targets[] = {&target.mutator()};
+  manager.StopMutators(targets, "test", [&](const StoppedScope&) {
+    EXPECT_FALSE(manager.TryHandshake(target.mutator(), must_not_run));
+  });
+  EXPECT_FALSE(target.mutator().PollPending());
+}
+
+// Against stops, handshakes and transitions of all kinds: what runs while a mutator is held is
+// alone with it.
+TEST(TryHandshake, AmongStopsAndTransitions) {
+  SafepointManager manager;
+  uint64_t owned = 0;  // by who is managed, or holds the target
+  RunningMutator target(manager, "target", [&](TestMutator& mutator) {
+    const uint64_t spins = ++owned % 64;
+    mutator.EnterNative();
+    for (uint64_t i = 0; i < spins; ++i) platform::SpinPause();
+    mutator.LeaveNative();
+    mutator.Poll();
+  });
+  std::atomic<bool> stop{false};
+  uint64_t done = 0;
+  platform::Thread other("other", [&] {
+    MutatorThread* const targets[] = {&target.mutator()};
+    while (!stop.load()) {
+      manager.StopMutators(targets, "test", [&](const StoppedScope&) { ++owned; });
+      manager.Handshake(target.mutator(), [&](MutatorThread&) { ++owned; });
+    }
+  });
+  for (int i = 0; i < 5'000; ++i) {
+    if (manager.TryHandshake(target.mutator(), [&](MutatorThread&) { ++owned; })) ++done;
+  }
+  stop = true;
+  other.Join();
+  target.End();
+  EXPECT_GT(done, 0u);
+}
+
 }  // namespace
 }  // namespace Atoll

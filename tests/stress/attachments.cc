@@ -111,6 +111,29 @@ void Worker::UpgradeWeak(World& world) {
   if (!world.guarded.empty()) world.upgraded.push_back(target);
 }
 
+void Worker::UseWeakTable(World& world) {
+  const Picked picked = Pick(world);
+  if (!picked) return;
+  const WeakTable& table = *setting_.weak_table;
+  Node& node = *picked.node;
+  const Word found = table.Get(world.mutator(), picked.object).value_or(0);
+  STRESS_CHECK(found == node.table_word, "the weak table says 0x%llx of object %llu, not 0x%llx",
+               static_cast<unsigned long long>(found), static_cast<unsigned long long>(node.id),
+               static_cast<unsigned long long>(node.table_word));
+  if (random_.OneIn(3)) {
+    const bool was_there = table.Remove(world.mutator(), picked.object);
+    STRESS_CHECK(was_there == (node.table_word != 0), "what Remove says of object %llu is wrong",
+                 static_cast<unsigned long long>(node.id));
+    node.table_word = 0;
+  } else {
+    const Word word = random_.Next() | 1;
+    const Status status = table.Put(world.mutator(), picked.object, word);
+    STRESS_CHECK(status.ok(), "%s", status.message().c_str());
+    node.table_word = word;
+  }
+  node.hash = world.mutator().IdentityHash(picked.object);  // drawn by the table, if not before
+}
+
 void Worker::AskHash(World& world) {
   const Picked picked = Pick(world);
   if (!picked) return;

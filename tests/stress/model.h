@@ -108,6 +108,7 @@ struct Node {
   uint32_t length;           ///< elements
   uint32_t edge_count;
   uint32_t hash = 0;         ///< the identity hash, once asked for
+  Word table_word = 0;       ///< its word in the weak table; 0: none
   uint32_t reached = 0;      ///< the last walk that reached it from a root
   uint32_t resurrected = 0;  ///< the last walk that reached it from a guarded object only
   uintptr_t address = 0;     ///< where the last walk found it

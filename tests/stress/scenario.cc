@@ -284,6 +284,7 @@ Totals RunScenario(const Scenario& scenario, uint64_t seed, uint64_t operations)
 
   Setting setting;
   setting.heap = heap.get();
+  setting.weak_table.emplace(*heap);
   setting.encoding = scenario.encoding;
   setting.types = RegisterKinds(*heap);
   setting.memory_is_refused = scenario.region_limit != 0 || scenario.rates.refuse_memory != 0;

@@ -6,6 +6,7 @@
 // be there still, since a guarded object and all it reaches live on until they are dropped.
 #include <algorithm>
 
+#include "heap/region_state.h"
 #include "tests/stress/check.h"
 #include "tests/stress/world.h"
 
@@ -282,6 +283,28 @@ void World::CheckFinalizers(Exactness exactness) {
   });
 }
 
+// Who lives has its word. Who is dead has none: in a region of one world all entries are its own.
+void World::CheckWeakTable(Exactness exactness) {
+  if (!setting_.weak_table) return;
+  size_t remaining = 0;
+  for (const std::unique_ptr<Node>& node : nodes_) {
+    if (node->table_word == 0) continue;
+    const bool lives = node->reached == walk_number_;
+    if (lives || node->resurrected == walk_number_) ++remaining;
+    if (!lives) continue;
+    const Word word = setting_.weak_table->Get(*mutator_, ObjectPtr(node->address)).value_or(0);
+    STRESS_CHECK(word == node->table_word, "object %llu has the word 0x%llx in the weak table",
+                 Id(*node), static_cast<unsigned long long>(word));
+  }
+  if (exactness == Exactness::kLoose || !alone_in_region_) return;
+  size_t entries = 0;
+  region().state().ForEachPart([&entries](const Part& part) {
+    entries += part.young_weak_entries.size() + part.weak_entries.size();
+  });
+  STRESS_CHECK(entries == remaining, "%zu entries in weak tables for %zu objects that live",
+               entries, remaining);
+}
+
 // A guarded object in the queue keeps alive what it refers to, and a weak reference to some of that
 // may have been read, and led back to it.
 bool World::UpgradesReach(Node* node) {
@@ -316,6 +339,7 @@ size_t World::Verify(Exactness exactness) {
   }
   CheckWeak(walk, exactness);
   CheckFinalizers(exactness);
+  CheckWeakTable(exactness);
   // What is dead for certain is forgotten; with resurrected objects about, next time.
   if (exactness == Exactness::kExact && guarded_dead.empty()) {
     upgraded.clear();

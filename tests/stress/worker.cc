@@ -77,6 +77,7 @@ void Worker::Operate(World& world) {
   if (choice < 680) return DropRoot(world);
   if (choice < 740) return ChangeRoot(world);
   if (choice < 800) return StoreOne(world);
+  if (choice < 806) return UseWeakTable(world);
   if (choice < 840) return UseHandles(world);
   if (choice < 850) return UsePersistents(world);
   if (choice < 856) return UseWeakPersistents(world);

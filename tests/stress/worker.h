@@ -95,6 +95,7 @@ class Worker {
   void UseWeakPersistents(World& world);
   void UsePins(World& world);
   void UpgradeWeak(World& world);
+  void UseWeakTable(World& world);
   void AskHash(World& world);
   void Shrink(World& world);
   void ChangeKind(World& world);

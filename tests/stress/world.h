@@ -6,6 +6,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -13,6 +14,7 @@
 
 #include "atoll/handles.h"
 #include "atoll/heap.h"
+#include "atoll/weak_table.h"
 #include "tests/stress/barriers.h"
 #include "tests/stress/kinds.h"
 #include "tests/stress/model.h"
@@ -25,9 +27,10 @@ struct Setting {
   const EncodingCase* encoding = nullptr;
   const Words* words = nullptr;
   TypeTable types{};
-  bool memory_is_refused = false;  ///< allocations may return null
-  bool guardians = true;           ///< one mutator per region, so it alone empties the queue
-  uint32_t most_live = 2500;       ///< nodes of one world, about
+  std::optional<WeakTable> weak_table{};  ///< of all workers
+  bool memory_is_refused = false;         ///< allocations may return null
+  bool guardians = true;                  ///< one mutator per region, so it alone empties the queue
+  uint32_t most_live = 2500;              ///< nodes of one world, about
 };
 
 class World;
@@ -150,6 +153,7 @@ class World {
   void MarkResurrected(Walk& walk, const std::vector<Node*>& guarded_dead);
   void CheckWeak(Walk& walk, Exactness exactness);
   void CheckFinalizers(Exactness exactness);
+  void CheckWeakTable(Exactness exactness);
   bool UpgradesReach(Node* node);
   std::vector<Node*> TakeGuarded();
 

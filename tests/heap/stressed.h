@@ -1,0 +1,17 @@
+// Do stress knobs make collections dear, or many? Then the longest tests do a sample of their work.
+#ifndef ATOLL_TESTS_HEAP_STRESSED_H_
+#define ATOLL_TESTS_HEAP_STRESSED_H_
+
+#include "heap/heap_state.h"
+
+namespace Atoll {
+
+inline bool IsStressed(const Heap& heap) {
+  const StressOptions& knobs = heap.state().options.stress;
+  return knobs.collect_every != 0 || knobs.every_allocation || knobs.move_everything ||
+         knobs.verify;
+}
+
+}  // namespace Atoll
+
+#endif  // ATOLL_TESTS_HEAP_STRESSED_H_
