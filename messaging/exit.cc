@@ -1,5 +1,6 @@
 #include <new>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "atoll/handles.h"
@@ -50,18 +51,29 @@ bool TryPackTiny(IsolateState& isolate, Ref root, Message* message) {
 
 }  // namespace
 
+// Lies in memory for a message: that is at hand, where the allocator's would be cold by now.
 struct ExitOffer final : HandOver {
-  explicit ExitOffer(GroupState& of_group) : HandOver{Pass, VisitShared}, group(of_group) {}
+  explicit ExitOffer(GroupState& of_group) : HandOver{Pass, Packed}, group(of_group) {}
 
+  /// Null when there is no memory.
+  static ExitOffer* Make(MessagingState& messaging) {
+    Message* memory = messaging.NewMessage();
+    return memory == nullptr ? nullptr : new (memory) ExitOffer(messaging.group);
+  }
+  void End() {
+    static_assert(std::is_trivially_destructible_v<ExitOffer>);
+    MessagingState::Of(group).FreeMessage(new (this) Message);
+  }
   static ExitTicket Ticket(ExitOffer* offer) { return ExitTicket(offer); }
   // After the isolate's end.
   static void Pass(HandOver& hand_over, Residence* residence);
-  static void VisitShared(HandOver& hand_over, RootVisitor& visitor);
+  static PackedGraph Packed(HandOver& hand_over);
 
   GroupState& group;
   Message* message = nullptr;
   AllocationMark mark;
 };
+static_assert(sizeof(ExitOffer) <= sizeof(Message) && alignof(ExitOffer) <= alignof(Message));
 
 void ExitOffer::Pass(HandOver& hand_over, Residence* residence) {
   auto& offer = static_cast<ExitOffer&>(hand_over);
@@ -72,12 +84,12 @@ void ExitOffer::Pass(HandOver& hand_over, Residence* residence) {
                   {messaging.group, nullptr}) != SendStatus::kDelivered) {
     message->kind->discard(messaging.group, message);
   }
-  delete &offer;
+  offer.End();
 }
 
-void ExitOffer::VisitShared(HandOver& hand_over, RootVisitor& visitor) {
+PackedGraph ExitOffer::Packed(HandOver& hand_over) {
   Message* message = static_cast<ExitOffer&>(hand_over).message;
-  if (message->kind->visit_shared != nullptr) message->kind->visit_shared(message, visitor);
+  return message->kind->packed == nullptr ? PackedGraph{} : message->kind->packed(message);
 }
 
 ExitTicket::~ExitTicket() {
@@ -90,7 +102,7 @@ ExitTicket::~ExitTicket() {
   } else {
     offer_->message->kind->discard(messaging.group, offer_->message);
   }
-  delete offer_;
+  offer_->End();
 }
 
 Status ExitTicket::Commit() {
@@ -108,6 +120,13 @@ Status ExitTicket::Commit() {
     return refuse(
         "the isolate has allocated or collected since PrepareExit, so what was validated is not "
         "what would be sent; prepare again");
+  }
+  // What was validated may have been stored into since; where nothing is unsendable it is no
+  // matter.
+  if (isolate.mutator().region().state().unsendable_count != 0 &&
+      offer_->message->kind == &kRegionMessage) {
+    Status sendable = CheckSendable(isolate.mutator(), isolate.residence->carried);
+    if (!sendable.ok()) return refuse(sendable.message().c_str());
   }
   offer_ = nullptr;  // the isolate's now
   isolate.reason = ExitReason::kHandedOver;
@@ -148,7 +167,7 @@ Result<ExitTicket> PrepareExit(Isolate& isolate, const SendPort& port, Ref root,
     return why;
   }
   Message* message = messaging.NewMessage();
-  auto* offer = message == nullptr ? nullptr : new (std::nothrow) ExitOffer(state.group_state());
+  ExitOffer* offer = message == nullptr ? nullptr : ExitOffer::Make(messaging);
   if (offer == nullptr) {
     *status = explanation.NoMemory();
     if (message != nullptr) messaging.FreeMessage(message);
