@@ -1,6 +1,5 @@
 #include <new>
 #include <string>
-#include <type_traits>
 #include <utility>
 
 #include "atoll/handles.h"
@@ -51,19 +50,9 @@ bool TryPackTiny(IsolateState& isolate, Ref root, Message* message) {
 
 }  // namespace
 
-// Lies in memory for a message: that is at hand, where the allocator's would be cold by now.
 struct ExitOffer final : HandOver {
   explicit ExitOffer(GroupState& of_group) : HandOver{Pass, Packed}, group(of_group) {}
 
-  /// Null when there is no memory.
-  static ExitOffer* Make(MessagingState& messaging) {
-    Message* memory = messaging.NewMessage();
-    return memory == nullptr ? nullptr : new (memory) ExitOffer(messaging.group);
-  }
-  void End() {
-    static_assert(std::is_trivially_destructible_v<ExitOffer>);
-    MessagingState::Of(group).FreeMessage(new (this) Message);
-  }
   static ExitTicket Ticket(ExitOffer* offer) { return ExitTicket(offer); }
   // After the isolate's end.
   static void Pass(HandOver& hand_over, Residence* residence);
@@ -73,7 +62,6 @@ struct ExitOffer final : HandOver {
   Message* message = nullptr;
   AllocationMark mark;
 };
-static_assert(sizeof(ExitOffer) <= sizeof(Message) && alignof(ExitOffer) <= alignof(Message));
 
 void ExitOffer::Pass(HandOver& hand_over, Residence* residence) {
   auto& offer = static_cast<ExitOffer&>(hand_over);
@@ -84,7 +72,7 @@ void ExitOffer::Pass(HandOver& hand_over, Residence* residence) {
                   {messaging.group, nullptr}) != SendStatus::kDelivered) {
     message->kind->discard(messaging.group, message);
   }
-  offer.End();
+  delete &offer;
 }
 
 PackedGraph ExitOffer::Packed(HandOver& hand_over) {
@@ -102,7 +90,7 @@ ExitTicket::~ExitTicket() {
   } else {
     offer_->message->kind->discard(messaging.group, offer_->message);
   }
-  offer_->End();
+  delete offer_;
 }
 
 Status ExitTicket::Commit() {
@@ -167,7 +155,7 @@ Result<ExitTicket> PrepareExit(Isolate& isolate, const SendPort& port, Ref root,
     return why;
   }
   Message* message = messaging.NewMessage();
-  ExitOffer* offer = message == nullptr ? nullptr : ExitOffer::Make(messaging);
+  auto* offer = message == nullptr ? nullptr : new (std::nothrow) ExitOffer(state.group_state());
   if (offer == nullptr) {
     *status = explanation.NoMemory();
     if (message != nullptr) messaging.FreeMessage(message);
