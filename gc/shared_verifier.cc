@@ -156,6 +156,9 @@ class SharedVerifier {
       heap_.Report(Violation::Kind::kForeignRoot, message);
       status = Violated(message);
     });
+    for (GroupRoots* roots : heap_.group_roots) {
+      if (status.ok()) status = roots->Verify();
+    }
     return status;
   }
 

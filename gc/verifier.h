@@ -24,6 +24,7 @@ Status VerifyBlocks(HeapState& heap);
 
 /// With all mutators stopped, the heap's regions_mutex held and its regions verified:
 ///  - I2: shared objects and GroupRoots refer to starts of objects of Shared and Program alone;
+///  - what GroupRoots::Verify checks;
 ///  - I4: each block of the Shared space is in one list, tagged for it, and they add up;
 ///  - I6: its mark bits are starts of objects of registered types that do not overlap, and the
 ///  lines

@@ -11,7 +11,13 @@
 namespace Atoll {
 namespace {
 
-Status NoPartIds(const RegionState& region) {
+ATOLL_COLD Status NotToBeAdopted(const RegionState& to, const RegionState& from) {
+  return {StatusCode::kInvalidArgument,
+          "region \"" + to.options.name + "\" cannot adopt \"" + from.options.name +
+              (&to == &from ? "\": it is the same region"
+                            : "\": it is of another heap, \"" + from.heap.options.name + "\"")};
+}
+ATOLL_COLD Status NoPartIds(const RegionState& region) {
   return {StatusCode::kResourceExhausted,
           "region \"" + region.options.name +
               "\": all part ids of the process are in use; "
@@ -89,12 +95,7 @@ Result<std::unique_ptr<Mutator>> Region::AttachMutator(std::string name) {
 Status Region::Adopt(Region& source) {
   RegionState& to = *state_;
   RegionState& from = *source.state_;
-  if (&to == &from || &to.heap != &from.heap) {
-    return {StatusCode::kInvalidArgument,
-            "region \"" + name() + "\" cannot adopt \"" + source.name() +
-                (&to == &from ? "\": it is the same region"
-                              : "\": it is of another heap, \"" + from.heap.options.name + "\"")};
-  }
+  if (ATOLL_UNLIKELY(&to == &from || &to.heap != &from.heap)) return NotToBeAdopted(to, from);
   const HoldOffGroupCollections hold_off(to.heap);
   std::unique_ptr<Part> surrendered;
   from.RetireAllocators();

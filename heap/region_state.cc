@@ -90,17 +90,23 @@ void RegionState::FreeList(BlockList& list) {
   }
 }
 
+// Why CheckUnused says no.
+ATOLL_COLD static Status IsUsed(const RegionState& region, const Mutator& mutator, bool scopes,
+                                const char* done) {
+  return {StatusCode::kFailedPrecondition,
+          "region \"" + region.options.name + "\" cannot be " + done + ": its mutator \"" +
+              mutator.name() + "\" " +
+              (scopes ? "has a HandleScope, StackScope or NoCollectScope open; end the scopes"
+                      : "is running; EnterNative or Detach it") +
+              " first"};
+}
+
 Status RegionState::CheckUnused(const char* done) const {
   for (const Mutator* mutator : mutators) {
     const bool scopes =
         mutator->record().has_open_handles() || mutator->record().in_no_collect_scope();
-    if (mutator->state() == MutatorState::kNative && !scopes) continue;
-    return {StatusCode::kFailedPrecondition,
-            "region \"" + options.name + "\" cannot be " + done + ": its mutator \"" +
-                mutator->name() + "\" " +
-                (scopes ? "has a HandleScope, StackScope or NoCollectScope open; end the scopes"
-                        : "is running; EnterNative or Detach it") +
-                " first"};
+    if (ATOLL_LIKELY(mutator->state() == MutatorState::kNative && !scopes)) continue;
+    return IsUsed(*this, *mutator, scopes, done);
   }
   return Status::Ok();
 }

@@ -146,9 +146,20 @@ void GroupState::Trim() {
 
 void GroupState::VisitRoots(RootVisitor& visitor) {
   isolates.ForEach([&](IsolateRecord& record) {
-    if (!record.inbox.is_closed()) record.state().VisitSharedRefs(visitor);
+    if (record.inbox.is_closed()) return;
+    record.state().ForEachPacked(
+        [&visitor](const PackedGraph& graph, const char*) { graph.VisitSharedRefs(visitor); });
   });
   program.VisitRoots(visitor);
+}
+
+Status GroupState::Verify() {
+  Status status;
+  isolates.ForEach([&](IsolateRecord& record) {
+    if (!status.ok() || record.inbox.is_closed()) return;
+    status = record.state().CheckPackedGraphs(heap->state());
+  });
+  return status;
 }
 
 }  // namespace Atoll

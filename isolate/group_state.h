@@ -42,6 +42,7 @@ struct GroupState final : GroupRoots {
 
   void VisitRoots(RootVisitor& visitor) override;
   void VisitWeakRoots(RootVisitor& visitor) override { program.VisitWeakRoots(visitor); }
+  Status Verify() override;
 
   const GroupOptions options;
   GroupClient* const client;

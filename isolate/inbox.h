@@ -23,6 +23,7 @@
 #include "atoll/config.h"
 #include "atoll/heap.h"
 #include "atoll/schedule_point.h"
+#include "isolate/image.h"
 #include "safepoint/platform.h"
 
 namespace Atoll {
@@ -37,8 +38,8 @@ struct EnvelopeKind {
   void (*deliver)(IsolateState& isolate, Envelope* envelope);
   /// Frees it, with all it carries: the isolate is gone. Any thread.
   void (*discard)(GroupState& group, Envelope* envelope);
-  /// Visits the references to shared objects that it carries. May be null.
-  void (*visit_shared)(Envelope* envelope, RootVisitor& visitor);
+  /// The graph that it carries packed. Null: it never carries one.
+  PackedGraph (*packed)(Envelope* envelope);
   /// Also while the isolate is paused.
   bool is_control;
 };

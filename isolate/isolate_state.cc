@@ -1,6 +1,7 @@
 #include "isolate/isolate_state.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "isolate/control.h"
 #include "isolate/group_state.h"
 #include "isolate/own_fields.h"
+#include "isolate/packed_check.h"
 #include "isolate/turn.h"
 
 namespace Atoll {
@@ -91,17 +93,32 @@ void IsolateState::VisitRoots(RootVisitor& visitor) {
   group_->client->VisitRoots(*this, visitor);
 }
 
-void IsolateState::VisitSharedRefs(RootVisitor& visitor) {
-  if (parked) parked.view().VisitSharedRefs(visitor);
-  if (offer != nullptr) offer->visit_shared(*offer, visitor);
+void IsolateState::ForEachPacked(FunctionRef<void(const PackedGraph&, const char*)> fn) {
+  if (parked) fn(parked.view(), "what it was parked as");
+  if (offer != nullptr) fn(offer->packed(*offer), "what it offers");
   const auto visit = [&](Envelope* envelope) {
-    if (envelope->kind->visit_shared != nullptr) envelope->kind->visit_shared(envelope, visitor);
+    if (envelope->kind->packed != nullptr) fn(envelope->kind->packed(envelope), "a message");
   };
   if (in_hand != nullptr) visit(in_hand);
   for (Envelope* envelope = pending; envelope != nullptr; envelope = envelope->next) {
     visit(envelope);
   }
   record.inbox.ForEach(visit);
+}
+
+Status IsolateState::CheckPackedGraphs(const HeapState& heap) {
+  const auto words = [this](const char* what) {
+    return std::string(what) + " of isolate \"" + name() + "\" (" + std::to_string(record.index) +
+           ")";
+  };
+  Status status;
+  if (parked && residence != nullptr && residence->tenant == this) {
+    return {StatusCode::kInvariantViolated, "I4: " + words("a region and an image are both")};
+  }
+  ForEachPacked([&](const PackedGraph& graph, const char* what) {
+    if (status.ok()) status = CheckPacked(heap, graph, words(what));
+  });
+  return status;
 }
 
 void IsolateState::AddPending(Envelope* first, Envelope* last) {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <new>
 
+#include "atoll/function_ref.h"
 #include "atoll/isolate.h"
 #include "isolate/image.h"
 #include "isolate/inbox.h"
@@ -30,8 +31,8 @@ struct IsolateExtension {
 /// itself: then it is called in managed state, without a residence.
 struct HandOver {
   void (*fn)(HandOver& hand_over, Residence* residence);
-  /// Visits the references to shared objects that it carries.
-  void (*visit_shared)(HandOver& hand_over, RootVisitor& visitor);
+  /// The graph that it carries packed, or an empty one.
+  PackedGraph (*packed)(HandOver& hand_over);
   bool takes_residence = true;
   /// Whose; null from the end of the turn in which it was offered, if it was not committed.
   IsolateState* isolate = nullptr;
@@ -56,8 +57,11 @@ struct IsolateState final : Isolate {
   bool IsKilled() const;
 
   void VisitRoots(RootVisitor& visitor);
-  /// References to shared objects that it holds outside every region. At a stop of the group.
-  void VisitSharedRefs(RootVisitor& visitor);
+  /// The graphs that it holds packed, outside every region: what it was parked as, and messages. At
+  /// a stop of the group.
+  void ForEachPacked(FunctionRef<void(const PackedGraph& graph, const char* what)> fn);
+  /// Its own part of Heap::Verify, at a stop of the group.
+  Status CheckPackedGraphs(const HeapState& heap);
 
   // A turn, in this order; see turn.cc. All in managed state of the residence's mutator.
 

@@ -51,12 +51,12 @@ bool TryPackTiny(IsolateState& isolate, Ref root, Message* message) {
 }  // namespace
 
 struct ExitOffer final : HandOver {
-  explicit ExitOffer(GroupState& of_group) : HandOver{Pass, VisitShared}, group(of_group) {}
+  explicit ExitOffer(GroupState& of_group) : HandOver{Pass, Packed}, group(of_group) {}
 
   static ExitTicket Ticket(ExitOffer* offer) { return ExitTicket(offer); }
   // After the isolate's end.
   static void Pass(HandOver& hand_over, Residence* residence);
-  static void VisitShared(HandOver& hand_over, RootVisitor& visitor);
+  static PackedGraph Packed(HandOver& hand_over);
 
   GroupState& group;
   Message* message = nullptr;
@@ -75,9 +75,9 @@ void ExitOffer::Pass(HandOver& hand_over, Residence* residence) {
   delete &offer;
 }
 
-void ExitOffer::VisitShared(HandOver& hand_over, RootVisitor& visitor) {
+PackedGraph ExitOffer::Packed(HandOver& hand_over) {
   Message* message = static_cast<ExitOffer&>(hand_over).message;
-  if (message->kind->visit_shared != nullptr) message->kind->visit_shared(message, visitor);
+  return message->kind->packed == nullptr ? PackedGraph{} : message->kind->packed(message);
 }
 
 ExitTicket::~ExitTicket() {
@@ -93,21 +93,53 @@ ExitTicket::~ExitTicket() {
   delete offer_;
 }
 
+// What refuses is out of the way: a hand-over that goes well runs from memory that is cold by now,
+// line after line.
+ATOLL_COLD static Status NotCommitted(const char* why) {
+  return {StatusCode::kFailedPrecondition, std::string("an ExitTicket was not committed: ") + why};
+}
+
+ATOLL_COLD static Status NotPrepared(StatusCode code, const std::string& words) {
+  return {code, "sendAndExit was refused: " + words};
+}
+ATOLL_COLD static Status NotByAnotherThread() {
+  return NotPrepared(StatusCode::kFailedPrecondition,
+                     "this thread does not run the isolate; call it in one of the isolate's turns");
+}
+ATOLL_COLD static Status NotWhileExiting(const Isolate& isolate) {
+  return NotPrepared(StatusCode::kFailedPrecondition,
+                     std::string("isolate \"") + isolate.name() + "\" is exiting already");
+}
+ATOLL_COLD static Status NotWithSeveralMutators(const Isolate& isolate, size_t mutators) {
+  return NotPrepared(StatusCode::kFailedPrecondition,
+                     std::string("isolate \"") + isolate.name() + "\" has " +
+                         std::to_string(mutators) +
+                         " mutators attached, which would go on using what is handed over; detach "
+                         "all but the isolate's own");
+}
+
 Status ExitTicket::Commit() {
-  const auto refuse = [](const char* why) {
-    return Status(StatusCode::kFailedPrecondition,
-                  std::string("an ExitTicket was not committed: ") + why);
-  };
-  if (offer_ == nullptr) return refuse("it was committed before, or moved from");
-  if (offer_->isolate == nullptr) {
-    return refuse("the turn that prepared it has ended, or has prepared another since");
+  if (ATOLL_UNLIKELY(offer_ == nullptr)) {
+    return NotCommitted("it was committed before, or moved from");
+  }
+  if (ATOLL_UNLIKELY(offer_->isolate == nullptr)) {
+    return NotCommitted("the turn that prepared it has ended, or has prepared another since");
   }
   IsolateState& isolate = *offer_->isolate;
-  if (Isolate::Current() != &isolate) return refuse("this thread does not run its isolate");
-  if (offer_->mark != AllocationMark::Of(isolate.mutator())) {
-    return refuse(
+  if (ATOLL_UNLIKELY(Isolate::Current() != &isolate)) {
+    return NotCommitted("this thread does not run its isolate");
+  }
+  if (ATOLL_UNLIKELY(offer_->mark != AllocationMark::Of(isolate.mutator()))) {
+    return NotCommitted(
         "the isolate has allocated or collected since PrepareExit, so what was validated is not "
         "what would be sent; prepare again");
+  }
+  // What was validated may have been stored into since; where nothing is unsendable it is no
+  // matter.
+  if (ATOLL_UNLIKELY(isolate.mutator().region().state().unsendable_count != 0) &&
+      offer_->message->kind == &kRegionMessage) {
+    Status sendable = CheckSendable(isolate.mutator(), isolate.residence->carried);
+    if (!sendable.ok()) return NotCommitted(sendable.message().c_str());
   }
   offer_ = nullptr;  // the isolate's now
   isolate.reason = ExitReason::kHandedOver;
@@ -120,36 +152,24 @@ Result<ExitTicket> PrepareExit(Isolate& isolate, const SendPort& port, Ref root,
   SendStatus ignored;
   if (status == nullptr) status = &ignored;
   *status = SendStatus::kRefused;
-  const auto refuse = [](StatusCode code, const std::string& words) {
-    return Status(code, "sendAndExit was refused: " + words);
-  };
-  if (Isolate::Current() != &isolate) {
-    return refuse(StatusCode::kFailedPrecondition,
-                  "this thread does not run the isolate; call it in one of the isolate's turns");
-  }
+  if (ATOLL_UNLIKELY(Isolate::Current() != &isolate)) return NotByAnotherThread();
   auto& state = static_cast<IsolateState&>(isolate);
-  const auto name = [&isolate] { return std::string("isolate \"") + isolate.name() + "\""; };
-  if (state.Is(IsolateState::kExiting)) {
-    return refuse(StatusCode::kFailedPrecondition, name() + " is exiting already");
-  }
+  if (ATOLL_UNLIKELY(state.Is(IsolateState::kExiting))) return NotWhileExiting(isolate);
   RegionState& region = isolate.mutator().region().state();
-  if (region.mutators.size() != 1) {
-    return refuse(StatusCode::kFailedPrecondition,
-                  name() + " has " + std::to_string(region.mutators.size()) +
-                      " mutators attached, which would go on using what is handed over; detach all "
-                      "but the isolate's own");
+  if (ATOLL_UNLIKELY(region.mutators.size() != 1)) {
+    return NotWithSeveralMutators(isolate, region.mutators.size());
   }
   MessagingState& messaging = MessagingState::Of(state.group_state());
   Status why;
   const Explanation explanation{state.group_state(), &why};
   PortEntry* entry = port.group == messaging.id ? messaging.Find(port) : nullptr;
-  if (entry == nullptr) {
+  if (ATOLL_UNLIKELY(entry == nullptr)) {
     *status = explanation.Closed(messaging, port);
     return why;
   }
   Message* message = messaging.NewMessage();
   auto* offer = message == nullptr ? nullptr : new (std::nothrow) ExitOffer(state.group_state());
-  if (offer == nullptr) {
+  if (ATOLL_UNLIKELY(offer == nullptr)) {
     *status = explanation.NoMemory();
     if (message != nullptr) messaging.FreeMessage(message);
     return why;
@@ -171,7 +191,7 @@ Result<ExitTicket> PrepareExit(Isolate& isolate, const SendPort& port, Ref root,
     message->bytes = kTinyBytes;
     offer->takes_residence = false;
   } else {
-    if (region.unsendable_count != 0) {
+    if (ATOLL_UNLIKELY(region.unsendable_count != 0)) {
       if (Status sendable = CheckSendable(isolate.mutator(), kept.Get()); !sendable.ok()) {
         return sendable;
       }
@@ -181,7 +201,7 @@ Result<ExitTicket> PrepareExit(Isolate& isolate, const SendPort& port, Ref root,
     state.residence->carried = kept.Get();
   }
   *status = CountMessage(*entry, *message, explanation);
-  if (*status != SendStatus::kDelivered) return why;
+  if (ATOLL_UNLIKELY(*status != SendStatus::kDelivered)) return why;
   offer->mark = AllocationMark::Of(isolate.mutator());
   return ticket;
 }

@@ -42,8 +42,8 @@ void DeliverSmall(IsolateState& isolate, Envelope* envelope) {
 void DiscardSmall(GroupState& group, Envelope* envelope) {
   Free(MessagingState::Of(group), static_cast<Message*>(envelope));
 }
-void VisitSmall(Envelope* envelope, RootVisitor& visitor) {
-  static_cast<Message*>(envelope)->small.view().VisitSharedRefs(visitor);
+PackedGraph PackedSmall(Envelope* envelope) {
+  return static_cast<Message*>(envelope)->small.view();
 }
 
 void DiscardImage(GroupState& group, Envelope* envelope) {
@@ -64,8 +64,8 @@ void DeliverImage(IsolateState& isolate, Envelope* envelope) {
   DiscardImage(isolate.group_state(), message);
   if (entry != nullptr && unpacked.ok()) entry->handler(isolate, root, entry->data);
 }
-void VisitImage(Envelope* envelope, RootVisitor& visitor) {
-  static_cast<Message*>(envelope)->image.view().VisitSharedRefs(visitor);
+PackedGraph PackedImage(Envelope* envelope) {
+  return static_cast<Message*>(envelope)->image.view();
 }
 
 void DiscardRegion(GroupState& group, Envelope* envelope) {
@@ -171,8 +171,8 @@ SendStatus PostMessage(MessagingState& messaging, PortEntry& entry, Message* mes
   return explanation.Closed(messaging, {message->port_index, messaging.id, message->port_key});
 }
 
-const EnvelopeKind kSmallMessage{DeliverSmall, DiscardSmall, VisitSmall, false};
-const EnvelopeKind kImageMessage{DeliverImage, DiscardImage, VisitImage, false};
+const EnvelopeKind kSmallMessage{DeliverSmall, DiscardSmall, PackedSmall, false};
+const EnvelopeKind kImageMessage{DeliverImage, DiscardImage, PackedImage, false};
 const EnvelopeKind kRegionMessage{DeliverRegion, DiscardRegion, nullptr, false};
 
 }  // namespace Atoll

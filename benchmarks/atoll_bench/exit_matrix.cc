@@ -1,5 +1,6 @@
 // sendAndExit by what is sent and what lies about it: live bytes, the share of garbage in the
-// region, instances of unsendable types in it or none, and how many send.
+// region, instances of unsendable types in it or none, and how many send. The receiver's figures
+// are by how much the message has made it grow, after its next major collection.
 
 #include <algorithm>
 #include <string>
@@ -16,6 +17,8 @@ using Atoll::Ref;
 
 struct ExitCell {
   static constexpr size_t kCollectFrom = 1 << 20;
+  // What the receiver has before: a region that holds next to nothing is a block all the same.
+  static constexpr size_t kOwnBytes = 100'000;
   IsolateWorld& world;
   const Atoll::Type& unsendable_type;
   size_t live_bytes;
@@ -30,17 +33,18 @@ struct ExitCell {
   uint64_t committed = 0;
   std::vector<double> commit{};
   std::vector<double> dequeue{};
-  double receiver_live = 0;    // after its next major collection
-  double receiver_blocks = 0;  // likewise
+  Atoll::RegionStats before{};  // of the receiver, after a major collection
+  Atoll::RegionStats after{};   // after its next one, when it has the last message
 
-  // A list of that many bytes, whose head is in field 0.
-  static void MakeList(const ExitCell& self, Isolate& isolate, size_t bytes) {
-    OrExit(isolate.SetField(0, Ref{}));
+  // A list of that many bytes, whose head is in the field.
+  static void MakeList(const ExitCell& self, Isolate& isolate, size_t bytes, size_t field = 0) {
+    OrExit(isolate.SetField(field, Ref{}));
     for (size_t made = 0; made < bytes; made += sizeof(AtollNode)) {
       auto* node = Atoll::New<AtollNode>(isolate.mutator(), self.world.node_type());
       if (node == nullptr) OrExit(isolate.mutator().last_error());
-      node->left.Init(isolate.mutator(), node, reinterpret_cast<AtollNode*>(isolate.field(0).word));
-      OrExit(isolate.SetField(0, Ref{reinterpret_cast<Atoll::Word>(node)}));
+      node->left.Init(isolate.mutator(), node,
+                      reinterpret_cast<AtollNode*>(isolate.field(field).word));
+      OrExit(isolate.SetField(field, Ref{reinterpret_cast<Atoll::Word>(node)}));
     }
   }
   static void Work(Isolate& isolate, void* data) {
@@ -68,14 +72,17 @@ struct ExitCell {
       return;
     }
     OrExit(isolate.SetField(0, message));
-    OrExit(isolate.mutator().Collect(Atoll::Mutator::Collection::kMajor));
-    const Atoll::RegionStats stats = isolate.mutator().region().stats();
-    self.receiver_live = static_cast<double>(stats.live_bytes);
-    self.receiver_blocks = static_cast<double>(stats.block_bytes);
+    self.after = StatsAfterMajor(isolate);
     self.done.Set();
+  }
+  static Atoll::RegionStats StatsAfterMajor(Isolate& isolate) {
+    OrExit(isolate.mutator().Collect(Atoll::Mutator::Collection::kMajor));
+    return isolate.mutator().region().stats();
   }
   static void Start(Isolate& isolate, void* data) {
     auto& self = *static_cast<ExitCell*>(data);
+    MakeList(self, isolate, kOwnBytes, 1);
+    self.before = StatsAfterMajor(isolate);
     self.port = OrExit(Atoll::ReceivePort::Open(isolate, Receive, data));
     self.world.Spawn(Work, &self);
   }
@@ -105,8 +112,11 @@ void RunCell(const IsolateOptions& options, size_t live, size_t garbage, bool ha
   cell.done.Wait();
   report.Figure("commit_p50" + name, Median(cell.commit), "ns");
   report.Figure("dequeue_p50" + name, Median(cell.dequeue), "ns");
-  report.Figure("receiver_live" + name, cell.receiver_live, "B");
-  report.Figure("receiver_blocks" + name, cell.receiver_blocks, "B");
+  const auto growth = [&](size_t Atoll::RegionStats::*bytes) {
+    return static_cast<double>(cell.after.*bytes) - static_cast<double>(cell.before.*bytes);
+  };
+  report.Figure("receiver_live" + name, growth(&Atoll::RegionStats::live_bytes), "B");
+  report.Figure("receiver_blocks" + name, growth(&Atoll::RegionStats::block_bytes), "B");
   world.group().Shutdown();
 }
 

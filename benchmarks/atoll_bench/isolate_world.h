@@ -43,10 +43,12 @@ class Done {
 /// A group with the types that the workloads send.
 class IsolateWorld {
  public:
-  explicit IsolateWorld(int workers, Atoll::GroupClient* client = nullptr) {
+  explicit IsolateWorld(int workers, Atoll::GroupClient* client = nullptr,
+                        size_t nursery_bytes = 0) {
     Atoll::GroupOptions options;
     options.workers = workers;
     options.client = client;
+    options.heap.nursery_bytes = options.heap.max_nursery_bytes = nursery_bytes;
     group_ = OrExit(Atoll::IsolateGroup::Create(options));
     msg_type_ = OrExit(group_->heap().RegisterType(Atoll::Describe<Msg>("Msg")));
     node_type_ = OrExit(group_->heap().RegisterType(Atoll::Describe<AtollNode>("Node")));

@@ -19,6 +19,7 @@ struct IsolateOptions {
   std::vector<int64_t> nodes = {100, 10'000, 1'000'000, 10'000'000};
   int transfers = 0;  ///< of each size; 0: 100, or 10 of the largest
   int workers = 0;
+  size_t nursery_kib = 0;  ///< churn: of each isolate, at most; 0: Atoll's default
 };
 
 /// Each runs one of its workloads; false: it is none of them.

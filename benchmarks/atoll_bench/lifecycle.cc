@@ -300,7 +300,7 @@ struct Churn {
 };
 
 void RunChurn(const IsolateOptions& options, int64_t isolates, const Report& report) {
-  IsolateWorld world(options.workers);
+  IsolateWorld world(options.workers, nullptr, options.nursery_kib * 1024);
   Churn churn{.world = world, .isolates = isolates, .trees = 10'000};
   churn.left = isolates;
   const uint64_t began = NowNanos();

@@ -127,6 +127,8 @@ int main(int argc, char** argv) {
                  "transfer: trees of each size; 0: 100, or 10 of the largest");
   app.add_option("--isolate-workers", isolates.workers,
                  "Threads that run isolates at the same time; 0: one per processor");
+  app.add_option("--isolate-nursery-kib", isolates.nursery_kib,
+                 "churn: size that the nursery of an isolate may grow to; 0: Atoll's default");
   app.add_option("--workers", world.heap.workers, "Threads of one collection; 0: one per processor")
       ->capture_default_str();
   app.add_option("--nursery-kib", nursery_kib, "Size that a nursery starts at; 0: Atoll's default");

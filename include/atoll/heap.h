@@ -81,6 +81,9 @@ class GroupRoots {
   /// to dead objects back as the zero word: the holder forgets what it knew of them. A Become gives
   /// back another object, which the holder takes for the one before, or forgets.
   virtual void VisitWeakRoots(RootVisitor& visitor) { (void)visitor; }
+  /// Checks what the holder keeps of objects outside the heap, as part of Heap::Verify: called as
+  /// VisitRoots is. Error: the invariant that does not hold, and where.
+  virtual Status Verify() { return Status::Ok(); }
 };
 
 /// What an embedder did that would break an invariant, if it had not been refused.

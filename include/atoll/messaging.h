@@ -142,8 +142,10 @@ class [[nodiscard]] ExitTicket {
   /// Ends the isolate when the function that runs has returned, its handles and Persistents
   /// invalid; then what it owned is the message's. From here on no managed code runs. Cannot fail,
   /// but for a ticket that was voided (kFailedPrecondition): the isolate allocated since
-  /// PrepareExit or prepared another, the turn has ended, or the ticket was committed before. A
-  /// port that closes afterwards means that the message is freed. O(1).
+  /// PrepareExit or prepared another, has stored a reference to an unsendable object into the
+  /// message, the turn has ended, or the ticket was committed before. A port that closes afterwards
+  /// means that the message is freed. O(1), but for a region with instances of unsendable types,
+  /// where the message is walked again.
   Status Commit();
 
  private:

@@ -1,5 +1,6 @@
 // Who runs when, and that everybody does.
 #include "atoll/messaging.h"
+#include "atoll/safepoint_mutex.h"
 #include "tests/isolate/isolate_fixture.h"
 
 namespace Atoll {
@@ -42,6 +43,28 @@ TEST_F(SchedulingTest, AChainOfNativeOnes) {
   group().WaitUntilEmpty();
   EXPECT_TRUE(events[0].happened());
   EXPECT_EQ(exits.count(), kLength);
+}
+
+// Waiting for a lock of the heap, it is blocked, not native.
+TEST_F(SchedulingTest, OneThatIsBlockedForLongHoldsNoWorker) {
+  options.workers = 1;
+  Event ran;
+  SafepointMutex mutex(1, "test");
+  std::thread outside;
+  RunIsolate([&](Isolate& isolate) {
+    Event locked;
+    outside = std::thread([&] {
+      mutex.Lock();
+      locked.Set();
+      ran.Wait();
+      mutex.Unlock();
+    });
+    locked.Wait(isolate);
+    Spawn([&](Isolate&) { ran.Set(); });
+    SafepointMutexLock lock(mutex);  // until the other isolate has run
+    EXPECT_TRUE(ran.happened());
+  });
+  outside.join();
 }
 
 // What a running isolate has woken does not wait for the end of its turn.

@@ -245,6 +245,16 @@ TEST_F(ExitRefusedTest, ByAFullPort) {
   KillAndWait(receiver);
 }
 
+TEST_F(ExitRefusedTest, ByAPortThatNeverTakesSoMuch) {
+  TestPort port;
+  const IsolateId receiver = SpawnReceiver(port, [](Isolate&, Ref) {}, {.max_bytes = 1'000});
+  SendStatus status;
+  ExpectRefused([&](Isolate& isolate) { return Prepare(isolate, port, isolate.field(0), &status); },
+                "its port takes 1000 in all");
+  EXPECT_EQ(status, SendStatus::kOverQuota);
+  KillAndWait(receiver);
+}
+
 TEST_F(ExitRefusedTest, OnAnotherThread) {
   TestPort port;
   const IsolateId receiver = SpawnReceiver(port, [](Isolate&, Ref) {});
@@ -331,6 +341,41 @@ TEST_F(ExitTest, ATicketIsVoidOnceTheIsolateHasAllocated) {
   });
   KillAndWait(receiver);
   EXPECT_EQ(exits.WaitFor(2).size(), 2u);
+}
+
+// The object is there when it is validated, but only then becomes part of the message.
+TEST_F(ExitTest, ATicketIsVoidOnceAnUnsendableObjectIsStoredIntoTheMessage) {
+  const Type* socket = AddUnsendable();
+  TestPort port;
+  const IsolateId receiver = SpawnReceiver(port, [](Isolate&, Ref) { ADD_FAILURE(); });
+  RunIsolate([&](Isolate& isolate) {
+    Mutator& mutator = isolate.mutator();
+    MakeList(isolate, 0, 0, 100);
+    SetField(isolate, 1, RefOf(mutator.Allocate(*socket)));
+    auto ticket = Prepare(isolate, port, isolate.field(0));
+    ASSERT_TRUE(ticket.ok());
+    Link(mutator, ObjectOf(isolate.field(0)), kB, ObjectOf(isolate.field(1)));
+    EXPECT_THAT(ticket.value().Commit().message(),
+                HasSubstr("path: root -> \"Pair\" slot 1 -> \"Socket\""));
+    Link(mutator, ObjectOf(isolate.field(0)), kB, ObjectPtr());
+    ExpectList(ObjectOf(isolate.field(0)), 0, 100);
+  });
+  KillAndWait(receiver);
+  EXPECT_EQ(exits.WaitFor(2).size(), 2u);
+}
+
+TEST_F(ExitTest, ATicketIsNotCommittedOnAnotherThread) {
+  TestPort port;
+  const IsolateId receiver = SpawnReceiver(port, [](Isolate&, Ref) { ADD_FAILURE(); });
+  RunIsolate([&](Isolate& isolate) {
+    MakeList(isolate, 0, 0, 100);
+    auto ticket = Prepare(isolate, port, isolate.field(0));
+    ASSERT_TRUE(ticket.ok());
+    Status status;
+    std::thread([&] { status = ticket.value().Commit(); }).join();
+    EXPECT_THAT(status.message(), HasSubstr("does not run its isolate"));
+  });
+  KillAndWait(receiver);
 }
 
 TEST_F(ExitTest, ATicketIsCommittedOnce) {

@@ -1,4 +1,5 @@
 // What is sent arrives: the same graph, once, in order.
+#include <algorithm>
 #include <numeric>
 
 #include "atoll/handles.h"
@@ -171,6 +172,36 @@ TEST_F(SendTest, InOrderFromEachOfManySenders) {
   }
   EXPECT_EQ(exits.WaitFor(receiver.id).reason, ExitReason::kReturned);
   EXPECT_EQ(std::accumulate(next.begin(), next.end(), uint64_t{0}), kSenders * kEach);
+}
+
+// Each goes on for ever, by messages to itself: whoever has had a turn waits for all others'.
+TEST_F(SendTest, NoSenderIsAheadOfAnother) {
+  options.workers = 1;
+  constexpr size_t kSenders = 6;
+  constexpr uint64_t kEach = 2'000;
+  std::vector<uint64_t> seen(kSenders, 0);
+  const Receiver receiver = SpawnReceiver([&](Isolate& isolate, Ref message) {
+    ++seen[ValueOf(message)];
+    const auto [least, most] = std::minmax_element(seen.begin(), seen.end());
+    ASSERT_LE(*most - *least, 2u);
+    if (*least == kEach) isolate.Exit();
+  });
+  std::vector<TestPort*> ports(kSenders, nullptr);
+  // By one isolate, in one turn: all begin together.
+  RunIsolate([&](Isolate&) {
+    for (size_t s = 0; s < kSenders; ++s) {
+      Spawn([&, s](Isolate& isolate) {
+        const auto go_on = [&, s](Isolate& self, Ref) {
+          if (Send(self, receiver.to(), Immediate(s)) != SendStatus::kDelivered) return self.Exit();
+          ExpectSent(self, ports[s]->to, Ref{});
+        };
+        ports[s] = &Open(isolate, go_on);
+        go_on(isolate, Ref{});
+      });
+    }
+  });
+  EXPECT_EQ(exits.WaitFor(receiver.id).reason, ExitReason::kReturned);
+  group().WaitUntilEmpty();
 }
 
 TEST_F(SendTest, ImmediatesFromThreadsOutside) {

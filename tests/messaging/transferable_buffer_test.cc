@@ -258,6 +258,28 @@ TEST_F(TransferableBufferTest, SendAndExitHandsThemOver) {
   }
 }
 
+TEST_F(TransferableBufferTest, HandedOverToNobodyTheyAreFreed) {
+  for (const bool is_closed_first : {false, true}) {
+    Owned owned;
+    const Receiver receiver = SpawnReceiver([](Isolate&, Ref) { ADD_FAILURE(); });
+    ASSERT_TRUE(group().Pause(receiver.id));
+    RunIsolate([&](Isolate& isolate) {
+      MakeGraph(isolate, owned, 3'000);
+      auto ticket = PrepareExit(isolate, receiver.to(), isolate.field(0));
+      ASSERT_TRUE(ticket.ok()) << ticket.status().message();
+      EXPECT_TRUE(ticket.value().Commit().ok());
+      if (!is_closed_first) return;
+      NativeScope native(isolate.mutator());
+      KillAndWait(receiver.id);
+    });
+    ExpectValid();
+    EXPECT_EQ(owned.freed, is_closed_first ? 1 : 0);
+    if (!is_closed_first) KillAndWait(receiver.id);
+    EXPECT_EQ(owned.freed, 1);
+    EXPECT_EQ(heap().stats().external_bytes, 0u);
+  }
+}
+
 TEST_F(TransferableBufferTest, LimitsRefuseWhatIsAllocated) {
   constexpr size_t kLimit = size_t{16} << 20;
   RunIsolate(
