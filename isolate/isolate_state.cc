@@ -315,6 +315,8 @@ void IsolateState::End(WorkerThread& thread) {
       list = next;
     }
   }
+  // Whoever has been told finds it gone. Sequentially consistent, see LateRequests.
+  left_record.generation.store(0);
   if (listener.fn != nullptr) listener.fn(listener.data, info);
   while (asked != nullptr) {
     Envelope* next = asked->next;
@@ -322,8 +324,6 @@ void IsolateState::End(WorkerThread& thread) {
     asked->kind->discard(group, asked);
     asked = next;
   }
-  // Sequentially consistent, see LateRequests.
-  left_record.generation.store(0);
   group.late_requests.Answer(info);
   // Last: the isolate's start may have been among those.
   group.isolates.Give(index, &thread.records);

@@ -108,7 +108,7 @@ void Worker::UpgradeWeak(World& world) {
                static_cast<unsigned long long>(target->id));
   Root& root = world.roots[random_.Below(static_cast<uint32_t>(world.roots.size()))];
   world.SetRoot(root, edge, ref.word);
-  if (!world.guarded.empty()) world.upgraded.push_back(target);
+  world.NoteUpgrade(target);
 }
 
 void Worker::UseWeakTable(World& world) {
@@ -225,7 +225,6 @@ void Worker::TakeGuarded(World& world) {
   if (random_.OneIn(2)) {
     Root& root = world.roots[random_.Below(static_cast<uint32_t>(world.roots.size()))];
     world.SetRoot(root, Edge(node), setting_.words->Of(node->id, object.address()));
-    world.BringBack(node);
     world.BringBack(node);
   }
 }

@@ -305,21 +305,6 @@ void World::CheckWeakTable(Exactness exactness) {
                entries, remaining);
 }
 
-// A guarded object in the queue keeps alive what it refers to, and a weak reference to some of that
-// may have been read, and led back to it.
-bool World::UpgradesReach(Node* node) {
-  std::unordered_map<Node*, bool> seen;
-  std::vector<Node*> pending = upgraded;
-  while (!pending.empty()) {
-    Node* at = pending.back();
-    pending.pop_back();
-    if (at == nullptr || !seen.emplace(at, true).second) continue;
-    if (at == node) return true;
-    for (uint32_t i = 0; i < at->edge_count; ++i) pending.push_back(at->edges()[i].node());
-  }
-  return false;
-}
-
 size_t World::Verify(Exactness exactness) {
   Walk walk;
   walk.number = ++walk_number_;
@@ -327,7 +312,7 @@ size_t World::Verify(Exactness exactness) {
   if (exactness == Exactness::kExact) guarded_dead = TakeGuarded();
   WalkFromRoots(walk);
   for (Node* node : guarded_dead) {
-    STRESS_CHECK(node->reached != walk.number || UpgradesReach(node),
+    STRESS_CHECK(node->reached != walk.number || upgraded.contains(node),
                  "object %llu lives, and was in the guardian queue", Id(*node));
   }
   MarkResurrected(walk, guarded_dead);

@@ -144,7 +144,7 @@ void World::Adopt(World& source) {
   source.finalizers.clear();
   guarded.insert(source.guarded.begin(), source.guarded.end());
   source.guarded.clear();
-  upgraded.insert(upgraded.end(), source.upgraded.begin(), source.upgraded.end());
+  upgraded.merge(source.upgraded);
   source.upgraded.clear();
   external_bytes += source.external_bytes;
   source.external_bytes = 0;
@@ -161,17 +161,34 @@ void World::CheckAllFinalizersFired() {
   finalizers.clear();
 }
 
-void World::BringBack(Node* guarded_object) {
-  std::vector<Node*> pending{guarded_object};
+std::unordered_set<Node*> World::LedToBy(Node* node) const {
+  std::unordered_set<Node*> found;
+  std::vector<Node*> pending{node};
   while (!pending.empty()) {
-    Node* node = pending.back();
+    Node* at = pending.back();
     pending.pop_back();
-    if (node->was_guarded) continue;
-    node->was_guarded = true;
-    for (uint32_t i = 0; i < node->edge_count; ++i) {
-      if (Node* target = node->edges()[i].node()) pending.push_back(target);
+    if (found.insert(at).second) {
+      for (uint32_t i = 0; i < at->edge_count; ++i) {
+        if (Node* target = at->edges()[i].node()) pending.push_back(target);
+      }
+    }
+    if (!pending.empty()) continue;
+    for (const std::unique_ptr<Node>& other : nodes_) {
+      if (other->kind != Kind::kEphemeron) continue;
+      Node* value = other->edges()[1].node();
+      if (value == nullptr || found.contains(value)) continue;
+      if (found.contains(other->edges()[0].node())) pending.push_back(value);
     }
   }
+  return found;
+}
+
+void World::BringBack(Node* guarded_object) {
+  for (Node* node : LedToBy(guarded_object)) node->was_guarded = true;
+}
+
+void World::NoteUpgrade(Node* target) {
+  if (!guarded.empty()) upgraded.merge(LedToBy(target));
 }
 
 void World::Thin(Random& random) {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -130,6 +131,9 @@ class World {
   /// A dead guarded object is used again: it and all it reaches are alive, but weak references to
   /// what had been dead with it were cleared before.
   void BringBack(Node* guarded_object);
+  /// A weak reference was read. What it led to may have been reachable from the guardian queue
+  /// alone, and is brought back with all behind it, perhaps with objects of that queue.
+  void NoteUpgrade(Node* target);
   /// Drops about half of the roots.
   void Thin(Random& random);
 
@@ -140,7 +144,7 @@ class World {
   std::vector<std::pair<Node*, uintptr_t>> pins;
   std::vector<std::pair<Node*, std::unique_ptr<Token>>> finalizers;
   std::unordered_map<uint64_t, Node*> guarded;
-  std::vector<Node*> upgraded;  ///< through weak references, since the last exact walk
+  std::unordered_set<Node*> upgraded;  ///< see NoteUpgrade; since the last exact walk
   int64_t external_bytes = 0;
 
  private:
@@ -154,8 +158,10 @@ class World {
   void CheckWeak(Walk& walk, Exactness exactness);
   void CheckFinalizers(Exactness exactness);
   void CheckWeakTable(Exactness exactness);
-  bool UpgradesReach(Node* node);
   std::vector<Node*> TakeGuarded();
+  /// What a node leads to by edges of any kind, and by ephemerons, wherever they are, to whose keys
+  /// it leads.
+  std::unordered_set<Node*> LedToBy(Node* node) const;
 
   const Setting& setting_;
   std::shared_ptr<RegionHost> host_;
