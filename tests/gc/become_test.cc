@@ -476,6 +476,7 @@ TEST_F(BecomeTest, EntriesOfWeakTablesFollow) {
 }
 
 TEST_F(BecomeTest, TheCheckFindsEntriesAndFinalizersThatAreLeftOut) {
+  Counter counter;  // until the region has ended
   const WeakTable table(heap());
   TestRegion region(heap());
   Mutator& mutator = region.Enter();
@@ -485,7 +486,6 @@ TEST_F(BecomeTest, TheCheckFindsEntriesAndFinalizersThatAreLeftOut) {
   EXPECT_THAT(CheckWithout(BecomeRun::kWeakTables, before, region.Root(1)).message(),
               HasSubstr("a weak table's key of region \"region\" still refers"));
   region.SetRoot(0, NewPair(mutator, 0));
-  Counter counter;
   ASSERT_TRUE(
       mutator.AddFinalizer(region.RootObject(0), FinalizerKind::kNative, Counter::Add, &counter)
           .ok());

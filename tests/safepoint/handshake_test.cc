@@ -328,13 +328,14 @@ TEST(TryHandshake, AmongStopsAndTransitions) {
       manager.Handshake(target.mutator(), [&](MutatorThread&) { ++owned; });
     }
   });
-  for (int i = 0; i < 5'000; ++i) {
+  // Until the target was seen away at least once, which a busy machine may put off.
+  for (int i = 0; i < 5'000 || done == 0; ++i) {
     if (manager.TryHandshake(target.mutator(), [&](MutatorThread&) { ++owned; })) ++done;
   }
   stop = true;
   other.Join();
   target.End();
-  EXPECT_GT(done, 0u);
+  EXPECT_GE(owned, done);
 }
 
 }  // namespace
