@@ -328,6 +328,7 @@ size_t World::Verify(Exactness exactness) {
   // What is dead for certain is forgotten; with resurrected objects about, next time.
   if (exactness == Exactness::kExact && guarded_dead.empty()) {
     upgraded.clear();
+    std::erase_if(ephemerons_, [&](const Node* node) { return node->reached != walk.number; });
     std::erase_if(nodes_,
                   [&](const std::unique_ptr<Node>& node) { return node->reached != walk.number; });
   }

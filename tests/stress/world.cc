@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "heap/region_state.h"
 #include "tests/stress/check.h"
 
 namespace Atoll::stress {
@@ -119,7 +120,9 @@ void World::Leave(bool keep) {
 
 Node* World::NewNode(Kind kind, uint32_t length) {
   nodes_.push_back(std::make_unique<Node>(NewId(), kind, length, EdgeCount(kind, length)));
-  return nodes_.back().get();
+  Node* node = nodes_.back().get();
+  if (kind == Kind::kEphemeron) ephemerons_.push_back(node);
+  return node;
 }
 
 void World::SetRoot(Root& root, const Edge& edge, Word word) {
@@ -140,6 +143,8 @@ void World::Adopt(World& source) {
   }
   for (auto& node : source.nodes_) nodes_.push_back(std::move(node));
   source.nodes_.clear();
+  ephemerons_.insert(ephemerons_.end(), source.ephemerons_.begin(), source.ephemerons_.end());
+  source.ephemerons_.clear();
   for (auto& entry : source.finalizers) finalizers.push_back(std::move(entry));
   source.finalizers.clear();
   guarded.insert(source.guarded.begin(), source.guarded.end());
@@ -173,8 +178,7 @@ std::unordered_set<Node*> World::LedToBy(Node* node) const {
       }
     }
     if (!pending.empty()) continue;
-    for (const std::unique_ptr<Node>& other : nodes_) {
-      if (other->kind != Kind::kEphemeron) continue;
+    for (Node* other : ephemerons_) {
       Node* value = other->edges()[1].node();
       if (value == nullptr || found.contains(value)) continue;
       if (found.contains(other->edges()[0].node())) pending.push_back(value);
@@ -188,7 +192,8 @@ void World::BringBack(Node* guarded_object) {
 }
 
 void World::NoteUpgrade(Node* target) {
-  if (!guarded.empty()) upgraded.merge(LedToBy(target));
+  // With an empty queue nothing is reachable from it alone.
+  if (!region().state().guarded.empty()) upgraded.merge(LedToBy(target));
 }
 
 void World::Thin(Random& random) {

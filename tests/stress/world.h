@@ -168,6 +168,7 @@ class World {
   const bool alone_in_region_;
   std::unique_ptr<Mutator> mutator_;
   std::vector<std::unique_ptr<Node>> nodes_;
+  std::vector<Node*> ephemerons_;  ///< those among them
   uint32_t walk_number_ = 0;
 };
 
