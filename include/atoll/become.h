@@ -27,26 +27,23 @@ class Heap;
 ///    becomes one to itself.
 ///  - *Two-way exchange* there is none: copy what is needed of the one, and let both become.
 ///  - *Slots* keep the bits that their references have beside the address.
-///  - *Identity hashes*: after[i] takes over the hash of before[i], so that tables by identity
-///  still
-///    find it; unless it has drawn one of its own, which it keeps: then rehash such tables.
+///  - *Identity hashes*: after[i] takes over the hash of before[i], so that tables by
+///    identity still find it; unless it has drawn one of its own, which it keeps: then rehash them.
 ///  - *Finalizers* of before[i] and its entries in weak tables become after[i]'s, beside those that
 ///    it has; where both are in one weak table, after[i]'s entry stays.
 ///  - *Weak* references count like others. What is kept weakly by a table of the group (symbols)
 ///    follows if after[i] can stand for before[i] there, and is forgotten else.
 ///  - *Copies* that are being made meanwhile (of messages, of frozen graphs) are made anew. A
-///  ticket
-///    to exit is void. Objects inside messages that are packed have no identity yet: they are
-///    nobody's, and keep their type.
+///    ticket to exit is void. Objects inside messages that are packed have no identity yet: they
+///    are nobody's, and keep their type.
 ///  - *Unsendable* instances are counted until a collection finds them dead.
 ///  - *Raw addresses* that the embedder holds are its own business: in compiled code, as keys of
 ///    call sites (Program::ResetCallSites), derived from a root (they move by as much as it does).
 ///
 /// Errors name the pair, the cause and the way out; nothing has been changed then.
 ///  - kInvalidArgument: different lengths; a word that is no reference to an object of this heap;
-///  an
-///    object that is twice in `before`, or in both; one that would be referred to where it may not:
-///    a private object may become one of its own region, or a shared one, a shared object (of
+///    an object that is twice in `before`, or in both; one that would be referred to where it may
+///    not: a private object may become one of its own region, or a shared one, a shared object (of
 ///    Shared or Program) only a shared one; a shared after[i] for an object with a finalizer or an
 ///    entry in a weak table; before[i] pinned, or with a thread-affine finalizer.
 ///  - kFailedPrecondition: a stop of another heap, of a set of mutators, or of a lower level; some
