@@ -105,7 +105,6 @@ Status Region::Adopt(Region& source) {
     if (status.ok() && !from.mutators.empty() && !from.RenewOwnPart(&surrendered)) {
       status = NoPartIds(from);
     } else if (status.ok()) {
-      from.persistents->Clear(/*close=*/false);
       if (surrendered == nullptr) surrendered = std::move(from.own);
       if (surrendered != nullptr) to.adopted.push_back(std::move(surrendered));
       to.adopted.splice(to.adopted.end(), from.adopted);
@@ -139,6 +138,8 @@ Status Region::Adopt(Region& source) {
       }
     }
   }
+  // Not under that lock, which collections take while they hold the table's.
+  if (status.ok()) from.persistents->Clear(/*close=*/false);
   return status;
 }
 
