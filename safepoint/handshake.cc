@@ -19,6 +19,7 @@ void SafepointManager::Impl::QueueHandshake(MutatorThread& target,
   *end = &request;
   // Acquire-release: as for kStop in Raise.
   target.poll_word_.fetch_or(MutatorThread::kHandshake, std::memory_order_acq_rel);
+  ATOLL_SCHEDULE_POINT("handshake queued");
 }
 
 void SafepointManager::Impl::UnqueueHandshake(MutatorThread& target,
@@ -31,6 +32,7 @@ void SafepointManager::Impl::UnqueueHandshake(MutatorThread& target,
   if (target.handshakes_ != nullptr) return;
   // Release: as for kStop in Lower.
   target.poll_word_.fetch_and(~MutatorThread::kHandshake, std::memory_order_release);
+  ATOLL_SCHEDULE_POINT("handshake unqueued");
 }
 
 void SafepointManager::Impl::RunHandshakes(MutatorThread& mutator) {
@@ -169,8 +171,10 @@ void SafepointManager::AwaitHandshake(Requester& requester, MutatorThread& targe
       }
       if (Impl::IsStopped(target, fenced)) {
         if (requester.MayRun() && target.hold_count_ == Impl::OwnHolds(this, target)) {
-          impl.UnqueueHandshake(target, request);
+          // In this order: were the poll word empty between the two, the target could come back from
+          // native state without seeing that it is held.
           impl.Raise(target, /*asked=*/false);
+          impl.UnqueueHandshake(target, request);
           // Release: see IsStopped, which reads it after having raised a hold under the lock.
           target.claimed_.store(true, std::memory_order_release);
           requester.Run();

@@ -48,6 +48,7 @@ void SafepointManager::Impl::Raise(MutatorThread& target, bool asked) {
   // Acquire-release: ordered against the target's state by the fences; the release side continues
   // the sequence that LeaveNative's load reads from.
   target.poll_word_.fetch_or(MutatorThread::kStop, std::memory_order_acq_rel);
+  ATOLL_SCHEDULE_POINT("hold raised");
   if (!asked) return;
   // Relaxed: a statistic with one writer at a time.
   target.stops_asked_.store(target.stops_asked_.load(std::memory_order_relaxed) + 1,
@@ -59,6 +60,7 @@ void SafepointManager::Impl::Lower(MutatorThread& target) {
   if (--target.hold_count_ > 0) return;
   // Release: a mutator that leaves native state and reads this sees all that was done in the stop.
   target.poll_word_.fetch_and(~MutatorThread::kStop, std::memory_order_release);
+  ATOLL_SCHEDULE_POINT("hold lowered");
 }
 
 void SafepointManager::Impl::WakeReleased() {

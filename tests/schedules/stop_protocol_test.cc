@@ -133,6 +133,16 @@ class World {
     });
   }
 
+  /// Runs its function if the target is away, else not at all.
+  void TryToShake(Actor& target) {
+    ++asked_;
+    const bool done = manager_.TryHandshake(target, [&](MutatorThread& mutator) {
+      EXPECT_EQ(&mutator, &target);
+      Visit(nullptr, {&target}, [] {});
+    });
+    if (!done) --asked_;
+  }
+
   std::vector<MutatorThread*> All() {
     std::vector<MutatorThread*> all;
     for (auto& actor : actors_) all.push_back(actor.get());
@@ -151,7 +161,7 @@ class World {
     for (int i = 0; i < steps; ++i) {
       TouchHeap(self);
       Actor& other = actor(static_cast<int>(below(actors_.size())));
-      switch (below(9)) {
+      switch (below(10)) {
         case 0:
           self.Poll();
           break;
@@ -175,7 +185,10 @@ class World {
         case 6:
           Shake(other);
           break;
-        case 7: {
+        case 7:
+          if (&other != &self) TryToShake(other);
+          break;
+        case 8: {
           other.RequestPoll(1);
           SafepointMutexLock lock(mutex_);
           ATOLL_SCHEDULE_POINT("owns the mutex");
@@ -307,6 +320,34 @@ TEST(StopProtocol, NestedSetsAmidHandshakes) {
     const auto outcome = SeededScheduler().Run(seed, threads);
     EXPECT_TRUE(outcome.finished) << outcome.report;
     if (!outcome.finished) static_cast<void>(world.release());
+  });
+}
+
+// Handshakes with a mutator that goes away and comes back all the time: who claims it must never
+// leave its poll word without a request, or it comes back without seeing that it is held.
+TEST(StopProtocol, HandshakesAmidNativeTransitions) {
+  ForEachSeed([](uint64_t seed, bool) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    auto world = std::make_unique<World>(1);
+    World* const w = world.get();
+    std::vector<std::function<void()>> threads;
+    threads.push_back([w] {
+      Actor& self = w->actor(0);
+      for (int round = 0; round < 6; ++round) {
+        ManagedScope managed(self);
+        w->TouchHeap(self);
+      }
+    });
+    threads.push_back([w] {
+      for (int i = 0; i < 3; ++i) w->Shake(w->actor(0));
+    });
+    threads.push_back([w] {
+      for (int i = 0; i < 3; ++i) w->TryToShake(w->actor(0));
+    });
+    const auto outcome = SeededScheduler().Run(seed, threads);
+    EXPECT_TRUE(outcome.finished) << outcome.report;
+    if (!outcome.finished) static_cast<void>(world.release());
+    if (outcome.finished) EXPECT_EQ(w->asked(), w->ran());
   });
 }
 
