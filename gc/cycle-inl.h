@@ -22,12 +22,12 @@ class CycleOf final : public Cycle {
       : region_(region),
         state_(region,
                kMajor ? OldAllocator::Source::kFresh : OldAllocator::Source::kHolesAndFresh) {
+    state_.prefetch = kMajor || region.eden_blocks >= kPrefetchBlocks;
     for (int i = 0; i < workers; ++i) tracers_.emplace_back(state_);
     // The first goes on where the last minor collection left off.
     if (!kMajor) std::swap(tracers_[0].old, region.promotion);
     region.ForEachPart([this](Part& part) { parts_.push_back(&part); });
     scan_all_old_ = scan_all_old;
-    state_.prefetch = kMajor || region.eden_blocks >= kPrefetchBlocks;
   }
 
   void Trace() override {

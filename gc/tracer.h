@@ -19,6 +19,7 @@
 
 #include <cstring>
 
+#include "gc/area_prefetch.h"
 #include "gc/strong_slots.h"
 #include "gc/survivor_allocator.h"
 #include "gc/trace_state.h"
@@ -57,7 +58,9 @@ class Tracer final : public RootVisitor, public SlotVisitor {
         marks_(state.heap.space->all_marks()),
         types_(state.heap.types.types()),
         young_tag_(state.region.own->young_tag()),
-        stack_(state.heap.allocator) {}
+        stack_(state.heap.allocator) {
+    if (state.prefetch) originals_.Enable();
+  }
 
   // ---- Visiting slots
 
@@ -157,8 +160,10 @@ class Tracer final : public RootVisitor, public SlotVisitor {
           }
         }
         if ((entry & kSlotEntry) != 0) {
-          const uintptr_t moved = VisitNow(Slot(static_cast<uintptr_t>(entry & ~kSlotEntry)));
-          if (moved != 0) ScanReached(moved, top);
+          Reached reached;
+          if (VisitNow(Slot(static_cast<uintptr_t>(entry & ~kSlotEntry)), &reached)) {
+            ScanReached(reached, top);
+          }
         } else if (state_.prefetch) {
           const uintptr_t object = entry & kAddressMask;
           __builtin_prefetch(reinterpret_cast<const void*>(object));
@@ -221,7 +226,16 @@ class Tracer final : public RootVisitor, public SlotVisitor {
   static constexpr MarkEntry kSlotEntry = 1;
   static constexpr MarkEntry kUnmarked = 2;
 
-  uint32_t TagOf(uintptr_t address) const {
+  // An object whose slots are to be scanned, with what was learnt when it was marked or moved: to
+  // load that from a copy again would wait for the stores.
+  struct Reached {
+    uintptr_t object = 0;
+    const Type* type = nullptr;  // null: its slots have been scanned, or somebody else will
+    bool in_old = false;
+  };
+
+  bool IsOld(uintptr_t object) const { return kMajor || TagOf(object) != young_tag_; }
+  ATOLL_ALWAYS_INLINE uint32_t TagOf(uintptr_t address) const {
     // Relaxed: the region is stopped; its tags were set before its collecting threads started.
     return std::atomic_ref<uint32_t>(const_cast<uint32_t&>(tags_[address >> kBlockShift]))
         .load(std::memory_order_relaxed);
@@ -285,27 +299,27 @@ class Tracer final : public RootVisitor, public SlotVisitor {
         slot, [this](MarkEntry entry) { return stack_.TryPush(entry); },
         [this](Slot at) { return Visit(at); });
   }
-  // Its turn has come: moves what it refers to. Looks again, since it may have come twice. Returns
-  // the object if its slots are still to be scanned, or 0. Does not touch the stack.
-  ATOLL_ALWAYS_INLINE uintptr_t VisitNow(Slot slot) {
+  // Its turn has come: moves what it refers to. Looks again, since it may have come twice. True if
+  // the slots of what it then refers to are still to be scanned. Does not touch the stack.
+  ATOLL_ALWAYS_INLINE bool VisitNow(Slot slot, Reached* reached) {
     const Word word = slot.Load().word;
     const uintptr_t object = encoding_.Decode(word);
     const uint32_t object_tag = TagOf(object);
-    if ((object_tag & tag::kMove) == 0) return 0;
-    bool fresh = false;
-    const uintptr_t moved = Move(object, object_tag, &fresh);
+    if ((object_tag & tag::kMove) == 0) return false;
+    const uintptr_t moved = Move(object, object_tag, reached);
     if (moved != object) slot.StoreRaw(Ref{encoding_.Encode(word, moved)});
-    return fresh ? moved : 0;
+    return reached->type != nullptr;
   }
   uintptr_t MoveAndPush(uintptr_t object, uint32_t object_tag) {
-    bool fresh = false;
-    const uintptr_t moved = Move(object, object_tag, &fresh);
-    if (fresh) Push(moved);
+    Reached reached;
+    const uintptr_t moved = Move(object, object_tag, &reached);
+    if (reached.type != nullptr) Push(moved);
     return moved;
   }
 
-  // `*fresh`: this call moved or kept it, and its slots are still to be scanned.
-  ATOLL_ALWAYS_INLINE uintptr_t Move(uintptr_t object, uint32_t object_tag, bool* fresh) {
+  // Sets `reached` if this call moved or kept it, and its slots are still to be scanned.
+  ATOLL_ALWAYS_INLINE uintptr_t Move(uintptr_t object, uint32_t object_tag, Reached* reached) {
+    if constexpr (!kMajor) originals_.Before(object);
     // Acquire: a forwarding address of another thread's comes with the copy it made.
     Word header_word =
         HeaderOf(object).load(kParallel ? std::memory_order_acquire : std::memory_order_relaxed);
@@ -320,7 +334,7 @@ class Tracer final : public RootVisitor, public SlotVisitor {
       to_young = to != 0;
     }
     if (to == 0) to = old.Allocate(state_.region, size, state_.promotion_source);
-    if (to == 0) return Keep(object, header_word, fresh);
+    if (to == 0) return Keep(object, header_word, reached);
     CopyWords(to, object, header_word, size);
     if (!to_young) SetMark(to);  // before others can see it and mark it themselves
     if constexpr (kParallel) {
@@ -338,7 +352,7 @@ class Tracer final : public RootVisitor, public SlotVisitor {
       HeaderOf(object).store(to | header::kForwarded, std::memory_order_relaxed);
     }
     if (to_young) counters.survivor_bytes += size;
-    *fresh = true;
+    *reached = {to, &type, !to_young};
     if (ATOLL_UNLIKELY(type.has_moved_hook)) type.details->moved(ObjectPtr(to), object);
     if (ATOLL_UNLIKELY(state_.watching_keys)) NoteLive(object);
     return to;
@@ -370,7 +384,7 @@ class Tracer final : public RootVisitor, public SlotVisitor {
   }
 
   // No memory: the object stays where it is.
-  ATOLL_COLD uintptr_t Keep(uintptr_t object, Word header_word, bool* fresh) {
+  ATOLL_COLD uintptr_t Keep(uintptr_t object, Word header_word, Reached* reached) {
     while ((header_word & header::kForwarded) == 0) {
       if ((header_word & header::kKept) != 0) return object;
       // As in Move.
@@ -381,7 +395,7 @@ class Tracer final : public RootVisitor, public SlotVisitor {
             state_.heap.space->info(state_.heap.space->BlockOf(object)).flags);
         // Relaxed: read when the threads have joined.
         flags.fetch_or(block_flags::kHasKept, std::memory_order_relaxed);
-        *fresh = TryMark(object);
+        if (TryMark(object)) *reached = {object, &TypeOfHeader(header_word), IsOld(object)};
         return object;
       }
     }
@@ -427,7 +441,7 @@ class Tracer final : public RootVisitor, public SlotVisitor {
     const uintptr_t object = entry & kAddressMask;
     if ((entry & kUnmarked) != 0 && !TryMark(object)) return;
     if ((entry >> kPieceShift) == 0) {
-      ScanReached(object, top);
+      ScanReached({object, &TypeOf(object), IsOld(object)}, top);
     } else {
       stack_.Return(top);
       ScanPiece(object, TypeOf(object), entry >> kPieceShift);
@@ -436,9 +450,10 @@ class Tracer final : public RootVisitor, public SlotVisitor {
   }
 
   // The slots of an object that has just been marked or moved.
-  ATOLL_ALWAYS_INLINE void ScanReached(uintptr_t object, MarkStack::Top& top) {
-    const Type& type = TypeOf(object);
-    const bool in_old = kMajor || TagOf(object) != young_tag_;
+  ATOLL_ALWAYS_INLINE void ScanReached(const Reached& reached, MarkStack::Top& top) {
+    const uintptr_t object = reached.object;
+    const Type& type = *reached.type;
+    const bool in_old = kMajor || reached.in_old;
     ++counters.objects;
     if (ATOLL_LIKELY(type.layout <= Layout::kFixed && !type.has_long_bitmap &&
                      type.fixed_size <= kLargeObjectThreshold && !type.has_elements())) {
@@ -594,6 +609,7 @@ class Tracer final : public RootVisitor, public SlotVisitor {
   const uint32_t young_tag_;
   MarkStack stack_;
   bool young_seen_ = false;
+  AreaPrefetch originals_;
 };
 
 }  // namespace Atoll

@@ -171,8 +171,8 @@ void SafepointManager::AwaitHandshake(Requester& requester, MutatorThread& targe
       }
       if (Impl::IsStopped(target, fenced)) {
         if (requester.MayRun() && target.hold_count_ == Impl::OwnHolds(this, target)) {
-          // In this order: were the poll word empty between the two, the target could come back from
-          // native state without seeing that it is held.
+          // In this order: were the poll word empty between the two, the target could come back
+          // from native state without seeing that it is held.
           impl.Raise(target, /*asked=*/false);
           impl.UnqueueHandshake(target, request);
           // Release: see IsStopped, which reads it after having raised a hold under the lock.

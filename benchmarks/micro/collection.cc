@@ -70,6 +70,48 @@ void Minor(benchmark::State& state, bool promotes) {
 BENCHMARK_CAPTURE(Minor, copies, false)->Name("collect/minor_copies")->UseManualTime();
 BENCHMARK_CAPTURE(Minor, promotes, true)->Name("collect/minor_promotes")->UseManualTime();
 
+/// A nursery of 64 MiB, far more than the caches hold, of which one object in 16 survives: as one
+/// tree, or each by itself.
+void LargeMinor(benchmark::State& state, bool strewn) {
+  constexpr size_t kNursery = size_t{64} << 20;
+  constexpr int kSurvivingDepth = 16;
+  constexpr int64_t kSurvivors = bench::TreeSize(kSurvivingDepth);
+  bench::AtollWorld::Options options = bench::AtollWorld::Defaults();
+  options.heap.nursery_bytes = options.heap.max_nursery_bytes = kNursery;
+  MicroHeap micro(strewn ? static_cast<size_t>(kSurvivors) : 1, options);
+  AtollHeap heap = micro.heap();
+  double seconds = 0;
+  uint64_t objects = 0;
+  for (auto _ : state) {
+    micro.Clear();
+    micro.CollectMinor();
+    micro.CollectMinor();
+    if (strewn) {
+      for (int64_t i = 0; i < kSurvivors; ++i) {
+        // In an order that follows no addresses.
+        const auto place = static_cast<size_t>(i * 48'271 % kSurvivors);
+        heap.Put(micro.table(), place, heap.Make(i));
+        for (int k = 0; k < 14; ++k) benchmark::DoNotOptimize(heap.Make(i));
+      }
+    } else {
+      heap.Put(micro.table(), 0, bench::BottomUp<AtollHeap>(heap, kSurvivingDepth));
+      for (int64_t i = 0; i < 14 * kSurvivors; ++i) benchmark::DoNotOptimize(heap.Make(i));
+    }
+    const Atoll::RegionStats before = heap.region().stats();
+    Time(state, seconds, [&] { micro.CollectMinor(); });
+    objects += (heap.region().stats().survived_bytes - before.survived_bytes) / kNodeBytes;
+  }
+  Report(state, seconds, objects);
+}
+BENCHMARK_CAPTURE(LargeMinor, tree, false)
+    ->Name("collect/large_minor/tree")
+    ->UseManualTime()
+    ->Iterations(30);
+BENCHMARK_CAPTURE(LargeMinor, strewn, true)
+    ->Name("collect/large_minor/strewn")
+    ->UseManualTime()
+    ->Iterations(30);
+
 /// A major collection that finds a large old tree alive: marking.
 void MajorMarks(benchmark::State& state) {
   const auto depth = static_cast<int>(state.range(0));

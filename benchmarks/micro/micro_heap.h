@@ -16,8 +16,10 @@ class MicroHeap {
  public:
   using Node = AtollHeap::Node;
 
-  explicit MicroHeap(size_t table_length = 1)
-      : owner_(world_),
+  explicit MicroHeap(size_t table_length = 1,
+                     const AtollWorld::Options& options = AtollWorld::Defaults())
+      : world_(options),
+        owner_(world_),
         heap_(owner_.heap()),
         scope_(heap_),
         table_(heap_, heap_.MakeTable(table_length)) {}
