@@ -66,6 +66,7 @@ struct GroupCounts {
   std::atomic<uint64_t> voided{0};      ///< tickets
   std::atomic<uint64_t> replaced{0};    ///< by a Become
   std::atomic<uint64_t> frozen{0};      ///< graphs
+  std::atomic<uint64_t> not_frozen{0};  ///< since as much is as the run may keep
   std::atomic<uint64_t> residences{0};  ///< turns in another residence than the one before: parked
   std::atomic<uint64_t> refused_memory{0};
 };

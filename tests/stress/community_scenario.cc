@@ -214,6 +214,7 @@ CommunityTotals TotalsOf(Community& community) {
   totals.full = counts.full.load();
   totals.closed = counts.closed.load();
   totals.frozen = counts.frozen.load();
+  totals.not_frozen = counts.not_frozen.load();
   totals.replaced = counts.replaced.load();
   totals.handed_over = counts.handed_over.load();
   totals.voided = counts.voided.load();
@@ -293,6 +294,7 @@ void CommunityTotals::Add(const CommunityTotals& other) {
   full += other.full;
   closed += other.closed;
   frozen += other.frozen;
+  not_frozen += other.not_frozen;
   replaced += other.replaced;
   handed_over += other.handed_over;
   adoptions += other.adoptions;

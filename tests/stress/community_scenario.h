@@ -40,6 +40,7 @@ struct CommunityTotals {
   uint64_t full = 0;
   uint64_t closed = 0;
   uint64_t frozen = 0;
+  uint64_t not_frozen = 0;
   uint64_t replaced = 0;
   uint64_t handed_over = 0;
   uint64_t adoptions = 0;

@@ -379,7 +379,10 @@ void Member::SendPart(Isolate& isolate) {
 }
 
 void Member::FreezePart(Isolate& isolate, bool send) {
-  if (community_.frozen_nodes() > kMostFrozen) return SendPart(isolate);
+  if (community_.frozen_nodes() > kMostFrozen) {
+    Count(community_.counts().not_frozen);
+    return SendPart(isolate);
+  }
   Node* head = MakeHead(isolate, random_.OneIn(8) ? 0 : 1 + random_.Below(100));
   if (head == nullptr) return;
   const Closure closure((Edge(head)));
