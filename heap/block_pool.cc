@@ -10,11 +10,6 @@
 namespace Atoll {
 namespace {
 
-// Smaller heaps use small pages: where the system takes free huge pages away from a virtual
-// machine, the first touch of one costs five times that of small ones, and only a large heap gets
-// it back.
-constexpr size_t kHugePagesFrom = size_t{256} << 20;
-
 // The mask of `blocks` (1 to 63) adjacent bits at bit 0.
 uint64_t RunMask(size_t blocks) {
   return blocks == kBlocksPerChunk ? ~uint64_t{0} : (uint64_t{1} << blocks) - 1;
@@ -68,13 +63,26 @@ bool BlockPool::FitsLocked(size_t blocks, Allowance allowance) const {
   return used <= limit;
 }
 
-BlockPool::Chunk* BlockPool::AddChunksLocked(size_t count) {
+BlockIndex BlockPool::TakeChunks(size_t count, bool huge, uint64_t* touch_nanos) const {
   const BlockIndex first = space_.TakeChunks(count);
-  if (first == kNoBlock) return nullptr;
+  if (first == kNoBlock || !huge) return first;
   void* memory = reinterpret_cast<void*>(space_.AddressOf(first));
-  if (options_.huge_pages && mapped_blocks_ * kBlockSize >= kHugePagesFrom) {
-    platform::AdviseHugePages(memory, count * kChunkSize);
-  }
+  platform::AdviseHugePages(memory, count * kChunkSize);
+  const uint64_t began = platform::NowNanos();
+  *static_cast<volatile uint8_t*>(memory) = 0;
+  *touch_nanos = platform::NowNanos() - began;
+  return first;
+}
+
+BlockPool::Chunk* BlockPool::AddChunksLocked(size_t count) {
+  const bool huge = options_.huge_pages && huge_page_policy_.Wants(mapped_blocks_ * kBlockSize);
+  uint64_t touch_nanos = 0;
+  // Without the lock: what the system takes its time for is no matter of the heap's other regions.
+  mutex_.Unlock();
+  const BlockIndex first = TakeChunks(count, huge, &touch_nanos);
+  mutex_.Lock();
+  if (first == kNoBlock) return nullptr;
+  if (huge) huge_page_policy_.NoteFirstTouch(touch_nanos);
   Chunk* head = nullptr;
   const uint64_t now = platform::NowNanos();
   for (size_t i = count; i-- > 0;) {
@@ -160,6 +168,7 @@ BlockIndex BlockPool::Take(size_t blocks, Allowance allowance, bool* zeroed) {
     }
     if (first == kNoBlock) {
       Chunk* chunk = whole_.head != nullptr ? whole_.head : AddChunksLocked(1);
+      if (!FitsLocked(blocks, allowance)) return kNoBlock;
       if (chunk != nullptr) {
         first = TakeFromLocked(chunk, 0, blocks);
       } else {  // no more chunks: any run will do
@@ -176,6 +185,7 @@ BlockIndex BlockPool::Take(size_t blocks, Allowance allowance, bool* zeroed) {
     Chunk* chunk = FindWholeChunksLocked(count);
     if (chunk == nullptr) {
       chunk = AddChunksLocked(count);
+      if (!FitsLocked(blocks, allowance)) return kNoBlock;
       if (zeroed != nullptr) *zeroed = chunk != nullptr;
     }
     if (chunk != nullptr) {

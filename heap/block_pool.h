@@ -14,6 +14,7 @@
 #include "atoll/function_ref.h"
 #include "heap/address_space.h"
 #include "heap/block.h"
+#include "heap/huge_page_policy.h"
 #include "safepoint/platform.h"
 
 namespace Atoll {
@@ -74,7 +75,9 @@ class BlockPool {
   /// Returns when the oldest of those that stay became free; kNever: none stay.
   uint64_t ReturnLocked(uint64_t free_since_before);
   bool FitsLocked(size_t blocks, Allowance allowance) const;
+  /// Lets go of the lock meanwhile: others may take what the limit leaves.
   Chunk* AddChunksLocked(size_t count);
+  BlockIndex TakeChunks(size_t count, bool huge, uint64_t* touch_nanos) const;
   Chunk* FindWholeChunksLocked(size_t count) const;
   BlockIndex TakeFromLocked(Chunk* chunk, int at, size_t blocks);
   void FileLocked(Chunk* chunk, uint64_t old_mask);
@@ -89,6 +92,7 @@ class BlockPool {
   size_t mapped_blocks_ = 0;
   size_t free_blocks_ = 0;
   int64_t external_bytes_ = 0;
+  HugePagePolicy huge_page_policy_;
   uint64_t next_decay_ = 0;  // NowNanos() before which Decay does not look
 };
 

@@ -1,9 +1,12 @@
 // Where is the memory? Every block has one owner (invariant I4), and free memory goes back.
 #include <algorithm>
+#include <atomic>
 #include <thread>
+#include <vector>
 
 #include "heap/group_allocator.h"
 #include "heap/heap_state.h"
+#include "heap/huge_page_policy.h"
 #include "heap/object_model.h"
 #include "heap/old_allocator.h"
 #include "heap/region_state.h"
@@ -222,6 +225,69 @@ TEST_F(Blocks, WithoutPartIdsNoMutatorIsAttached) {
   EXPECT_EQ(mutator.status().code(), StatusCode::kResourceExhausted);
   EXPECT_NE(mutator.status().message().find("one too many"), std::string::npos);
   EXPECT_TRUE(region.value()->AttachMutator("mutator").ok());
+}
+
+TEST(HugePagePolicy, FollowsWhatTheSystemHasAtHand) {
+  constexpr size_t kMedium = HugePagePolicy::kFromBytes;
+  constexpr uint64_t kFast = HugePagePolicy::kSlowNanos / 5;
+  constexpr uint64_t kSlow = HugePagePolicy::kSlowNanos * 5;
+  HugePagePolicy policy;
+  const auto small_ones = [&policy] {
+    uint32_t count = 0;
+    while (!policy.Wants(kMedium)) ++count;
+    return count;
+  };
+  EXPECT_FALSE(policy.Wants(kMedium - 1));
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_TRUE(policy.Wants(kMedium));
+    policy.NoteFirstTouch(kFast);
+  }
+  // Each time that one is slow more small ones follow, up to a bound.
+  uint32_t expected = HugePagePolicy::kFirstPause;
+  for (int i = 0; i < 12; ++i) {
+    policy.NoteFirstTouch(kSlow);
+    EXPECT_EQ(small_ones(), expected);
+    expected = std::min(2 * expected, HugePagePolicy::kLongestPause);
+  }
+  // A fast one, and all is as at first.
+  policy.NoteFirstTouch(kFast);
+  EXPECT_EQ(small_ones(), 0u);
+  policy.NoteFirstTouch(kSlow);
+  EXPECT_EQ(small_ones(), HugePagePolicy::kFirstPause);
+}
+
+// The pool asks the system for chunks without its lock: those that ask at the same time get no
+// more than the limit between them.
+TEST(BlockPool, TheLimitHoldsAmongThoseWhoAskAtOnce) {
+  constexpr size_t kChunks = 3;
+  constexpr int kThreads = 4;
+  HeapOptions options;
+  options.limit_bytes = kChunks * kChunkSize;
+  for (int round = 0; round < 20; ++round) {
+    auto heap = CreateHeap(options);
+    ASSERT_TRUE(heap.ok());
+    BlockPool& pool = heap.value()->state().pool;
+    std::atomic<size_t> taken{pool.used_bytes() / kBlockSize};
+    std::vector<std::vector<BlockIndex>> blocks(kThreads);
+    std::vector<platform::Thread> threads;
+    for (auto& mine : blocks) {
+      threads.emplace_back("taker", [&] {
+        for (;;) {
+          const size_t count = mine.size() % 5 == 4 ? kBlocksPerChunk : 1;
+          const BlockIndex block = pool.Take(count, BlockPool::Allowance::kLimit);
+          if (block == kNoBlock) break;
+          mine.push_back(block);
+          taken += count;
+        }
+      });
+    }
+    for (auto& thread : threads) thread.Join();
+    EXPECT_LE(taken.load() * kBlockSize, options.limit_bytes);
+    EXPECT_EQ(pool.used_bytes(), taken.load() * kBlockSize);
+    for (const auto& mine : blocks) {
+      for (size_t i = 0; i < mine.size(); ++i) pool.Give(mine[i], i % 5 == 4 ? kBlocksPerChunk : 1);
+    }
+  }
 }
 
 }  // namespace
