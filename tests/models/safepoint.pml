@@ -2,20 +2,24 @@
 //
 // Mirrors, step by step: MutatorThread::{Poll, EnterNative, LeaveNative}, and in the manager Raise,
 // Lower, Answer, ArriveIfHeld, BecomeManaged, AwaitArrival, WaitForRelease, NotifyReleased,
-// StopMutators and TryHandshake.
+// StopMutators, TryHandshake, and of Handshake QueueHandshake, UnqueueHandshake, RunHandshakes and
+// AwaitHandshake.
 //
 // Memory: what a mutator stores into its state goes through a store buffer (x86: TSO), which the
 // process Memory empties at some time. A light fence does nothing, the heavy one waits until all
 // buffers are empty, and so does who locks. Reads of others see memory only.
 //
-// Checked: while a stop's function runs no target runs managed code, nor while a TryHandshake's
-// does; nobody waits for ever (each process comes to its end).
+// Checked: while a stop's function runs no target runs managed code, nor while a handshake's does
+// unless the target runs that itself; a handshake's function runs once; nobody waits for ever (each
+// process comes to its end).
 //
-// Two cases, or there were too many states: a StopMutators of two mutators; with TRIES, a
-// StopMutators and a TryHandshake that want the same one.
+// Three cases, or there were too many states: a StopMutators of two mutators; with TRIES, a
+// StopMutators and a TryHandshake that want the same one; with SHAKES, a Handshake and a
+// TryHandshake.
 //
 // Wrong on purpose: NO_HEAVY_FENCE (native is believed at once), NO_BOUND (a requester parks for
-// good without having run a heavy fence), NO_HOLD (going back to managed state looks at no holds).
+// good without having run a heavy fence), NO_HOLD (going back to managed state looks at no holds),
+// UNQUEUED_FIRST (who claims a target takes its request off before it raises its hold).
 
 #define MUTATORS 2
 #define STEPS 2
@@ -24,14 +28,17 @@ mtype = { kManaged, kNative, kAtSafepoint };
 
 mtype state[MUTATORS] = kNative;                // as others see it
 chan buffer[MUTATORS] = [2] of { mtype };       // stores on their way
-bool kstop[MUTATORS];                           // the poll word's bit
+bool kstop[MUTATORS];                           // the poll word's bits
+bool khandshake[MUTATORS];
 byte holds[MUTATORS];
 bool mutex;
 byte parked, resumed;                           // the condition `resume`: how often it was notified
-bool awaits[MUTATORS], woken;                   // the stop's Waiter: whom it awaits
+bool awaits[MUTATORS], woken;                   // the stop's or handshake's Waiter: whom it awaits
+bool queued, answered;                              // the handshake's request
 
 bool runs[MUTATORS];                            // ghost: runs managed code
 byte stopped[MUTATORS];                         // ghost: stops and handshakes that rely on it
+byte shaken;                                    // ghost: how often the handshake's function ran
 
 active proctype Memory() {
   mtype s;
@@ -81,12 +88,7 @@ inline WakeWaitersFor(m) {
 
 inline Run(m) { atomic { runs[m] = true; assert(stopped[m] == 0) } }
 
-inline Answer(m, seen) {
-  if
-  :: kstop[m] -> buffer[m]!kAtSafepoint
-  :: else
-  fi;
-  LockOf(m);
+inline ArriveAndBecomeManaged(m, seen) {
   if
   :: holds[m] > 0 -> state[m] = kAtSafepoint; WakeWaitersFor(m)
   :: else
@@ -97,7 +99,30 @@ inline Answer(m, seen) {
   :: else -> break
   od;
 #endif
-  buffer[m]!kManaged;
+  buffer[m]!kManaged
+}
+
+inline Answer(m, seen) {
+  if
+  :: kstop[m] -> buffer[m]!kAtSafepoint
+  :: else
+  fi;
+  LockOf(m);
+  ArriveAndBecomeManaged(m, seen);
+#ifdef SHAKES
+  if
+  :: queued ->
+    atomic { queued = false; khandshake[m] = false }
+    UnlockOf(m);
+    Run(m);                                             // the function, by the target itself
+    shaken++;
+    runs[m] = false;
+    LockOf(m);
+    atomic { answered = true; woken = true }
+    ArriveAndBecomeManaged(m, seen)
+  :: else
+  fi;
+#endif
   UnlockOf(m);
   Run(m)
 }
@@ -105,7 +130,7 @@ inline Answer(m, seen) {
 inline LeaveNative(m, seen) {
   buffer[m]!kManaged;
   if
-  :: kstop[m] -> Answer(m, seen)
+  :: kstop[m] || khandshake[m] -> Answer(m, seen)
   :: else -> Run(m)
   fi
 }
@@ -114,7 +139,7 @@ inline EnterNative(m) {
   runs[m] = false;
   buffer[m]!kNative;
   if
-  :: kstop[m] -> LockOf(m); WakeWaitersFor(m); UnlockOf(m)
+  :: kstop[m] || khandshake[m] -> LockOf(m); WakeWaitersFor(m); UnlockOf(m)
   :: else
   fi
 }
@@ -126,8 +151,8 @@ proctype Mutator(byte m) {
   :: steps == STEPS -> break
   :: steps < STEPS -> steps++;
     if
-    :: kstop[m] -> runs[m] = false; Answer(m, seen)       // Poll
-    :: !kstop[m]
+    :: kstop[m] || khandshake[m] -> runs[m] = false; Answer(m, seen)  // Poll
+    :: !kstop[m] && !khandshake[m]
     :: EnterNative(m); LeaveNative(m, seen)
     fi
   od;
@@ -244,10 +269,66 @@ proctype Trier(byte m) {
   od
 }
 
+#ifdef SHAKES
+// Handshake with one of them, once.
+proctype Shaker(byte m) {
+  bool fenced = false;
+  byte seen = 0;
+  Lock();
+  atomic { queued = true; khandshake[m] = true }
+  Unlock();
+  Lock();
+  do
+  :: answered -> break
+  :: !answered && queued && state[m] == kNative && !fenced ->
+#ifndef NO_HEAVY_FENCE
+    Unlock();
+    HeavyFence();
+    Lock();
+#endif
+    fenced = true
+  :: !answered && queued && (state[m] == kAtSafepoint || (state[m] == kNative && fenced)) ->
+    if
+    :: holds[m] > 0 -> WaitForRelease(seen)
+    :: else ->
+#ifdef UNQUEUED_FIRST
+      atomic { queued = false; khandshake[m] = false }
+      Raise(m);
+#else
+      Raise(m);
+      atomic { queued = false; khandshake[m] = false }
+#endif
+      Unlock();
+      atomic { stopped[m]++; assert(!runs[m] && stopped[m] == 1); shaken++ }
+      atomic { assert(!runs[m]); stopped[m]-- }
+      Lock();
+      Lower(m);
+      break
+    fi
+  :: !answered && (!queued || state[m] == kManaged) ->
+    atomic { woken = false; awaits[m] = true; mutex = false }
+    if
+    :: atomic { woken && !mutex -> mutex = true; awaits[m] = false }
+    :: queued && !fenced ->                               // kFirstPark is over
+      HeavyFence();
+      fenced = true;
+      atomic { !mutex -> mutex = true; awaits[m] = false }
+    fi
+  od;
+  Unlock();
+  NotifyReleased();
+  assert(shaken == 1)
+}
+#endif
+
 init {
+#ifdef SHAKES
+  atomic { run Mutator(0); run Shaker(0); run Trier(0) }  // the other one stays native
+#else
 #ifdef TRIES
   atomic { run Mutator(0); run Stopper(); run Trier(0) }  // the other one stays native
 #else
   atomic { run Mutator(0); run Mutator(1); run Stopper() }
+#endif
 #endif
 }
