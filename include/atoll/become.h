@@ -13,9 +13,9 @@ namespace Atoll {
 class Heap;
 
 /// Every reference to the object before[i] is one to after[i] from now on, wherever it is held: in
-/// objects of all regions, those on their way in messages too, of Program and of Shared; in handles,
-/// Persistents, the roots of clients; in messages that are packed and isolates that are parked; as
-/// key of a weak table. All pairs at once, so an object may be in both lists:
+/// objects of all regions, those on their way in messages too, of Program and of Shared; in
+/// handles, Persistents, the roots of clients; in messages that are packed and isolates that are
+/// parked; as key of a weak table. All pairs at once, so an object may be in both lists:
 ///
 ///     before {a}, after {b}          a is *replaced*: all who knew it know b, and nobody knows a
 ///     before {a, b}, after {b, a}    they *change places*: who knew a knows b, who knew b knows a
@@ -33,12 +33,12 @@ class Heap;
 ///  - *Slots* keep the bits that their references have beside the address; an object keeps its type
 ///    and the embedder's flags in its header.
 ///  - *Identity* is the references': hash, finalizers, external bytes and entries in weak tables go
-///    with those to before[i], and become after[i]'s. One that changes places, an after[i] that is a
-///    `before` too, has given its own away, and so has none if before[i] had none. Any other
+///    with those to before[i], and become after[i]'s. One that changes places, an after[i] that is
+///    a `before` too, has given its own away, and so has none if before[i] had none. Any other
 ///    after[i] is known by references of its own as well: a hash that it has drawn it keeps (rehash
 ///    tables by identity that hold before[i], then), finalizers it has beside those that come, and
-///    where both are in one weak table its own entry stays. What a finalizer frees is to be what the
-///    references lead to then: fill the contents accordingly.
+///    where both are in one weak table its own entry stays. What a finalizer frees is to be what
+///    the references lead to then: fill the contents accordingly.
 ///  - *An exchange beside threads outside the heap*: while it is made, references to these objects
 ///    in Program and in the initial values of fields lead nowhere for a moment. Who reads them on a
 ///    thread that is no mutator holds the program's lock, as Program::Change does. Replacing alone
@@ -54,10 +54,10 @@ class Heap;
 ///
 /// Errors name the pair, the cause and the way out; nothing has been changed then.
 ///  - kInvalidArgument: different lengths; a word that is no reference to an object of this heap;
-///    an object that is twice in `before`; one that would be referred to where it may not: a private
-///    object may become one of its own region, or a shared one, a shared object (of Shared or
-///    Program) only a shared one; a shared after[i] for an object with a finalizer or an entry in a
-///    weak table; before[i] pinned, or with a thread-affine finalizer.
+///    an object that is twice in `before`; one that would be referred to where it may not: a
+///    private object may become one of its own region, or a shared one, a shared object (of Shared
+///    or Program) only a shared one; a shared after[i] for an object with a finalizer or an entry
+///    in a weak table; before[i] pinned, or with a thread-affine finalizer.
 ///  - kFailedPrecondition: a stop of another heap, of a set of mutators, or of a lower level; some
 ///    mutator has a NoCollectScope open, inside which it may hold references raw.
 ///  - kResourceExhausted: no memory for a table of the pairs.
