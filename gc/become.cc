@@ -1,13 +1,10 @@
 #include "gc/become.h"
 
-#include <algorithm>
-#include <atomic>
+#include <string>
 #include <vector>
 
-#include "gc/every_slot.h"
 #include "gc/named_roots.h"
 #include "gc/region_walk.h"
-#include "heap/large_objects.h"
 #include "heap/mutator_record.h"
 
 namespace Atoll {
@@ -21,15 +18,6 @@ HeapState& MakeAllWalkable(HeapState& heap) {
 
 uintptr_t KeyOf(BlockIndex block) { return uintptr_t{block} + 1; }
 
-// Of a private or shared object: it never holds a forwarding address here. Relaxed, all: everybody
-// is stopped, or only compares.
-uint32_t HashOf(uintptr_t object) {
-  return static_cast<uint32_t>(HeaderOf(object).load(std::memory_order_relaxed) >>
-                               header::kHashShift);
-}
-
-constexpr uint64_t kHashMask = UINT32_MAX;
-
 }  // namespace
 
 BecomeRun::BecomeRun(HeapState& heap, const StoppedScope& stopped)
@@ -38,17 +26,8 @@ BecomeRun::BecomeRun(HeapState& heap, const StoppedScope& stopped)
       encoding_(heap.options.encoding),
       shared_(heap.shared, stopped),
       pairs_(heap.allocator),
-      blocks_(heap.allocator) {}
-
-uint32_t BecomeRun::YoungTagOf(const RegionState& region) const {
-  return region.own == nullptr ? 0 : region.own->young_tag();
-}
-
-bool BecomeRun::IsYoungIn(const RegionState& region, uintptr_t object) const {
-  return (space_.tag(space_.BlockOf(object)) & ~tag::kMove) == YoungTagOf(region);
-}
-
-// ---- What is wrong with the pairs
+      blocks_(heap.allocator),
+      cells_(*heap.space, heap.pool) {}
 
 Status BecomeRun::Prepare(std::span<const Ref> before, std::span<const Ref> after) {
   before_ = before;
@@ -85,6 +64,12 @@ std::string BecomeRun::DescribePair(size_t index) const {
          std::to_string(index) + "], the " + DescribeObject(heap_, ObjectOf(after_[index]));
 }
 
+Status BecomeRun::RefuseMemory() const {
+  return {StatusCode::kResourceExhausted,
+          "Become: no memory for a table of " + std::to_string(before_.size()) +
+              " pairs; replace fewer objects at a time, or raise the limit"};
+}
+
 Status BecomeRun::AddPairs() {
   if (before_.size() != after_.size()) {
     return {StatusCode::kInvalidArgument,
@@ -92,9 +77,7 @@ Status BecomeRun::AddPairs() {
                 std::to_string(after_.size()) + "; each object needs the one that it becomes"};
   }
   if (!pairs_.Reserve(2 * before_.size()) || !blocks_.Reserve(2 * before_.size())) {
-    return {StatusCode::kResourceExhausted,
-            "Become: no memory for a table of " + std::to_string(before_.size()) +
-                " pairs; replace fewer objects at a time, or raise the limit"};
+    return RefuseMemory();
   }
   const auto check = [&](const char* list, size_t i, Ref word) -> Status {
     if (encoding_.RefersInto(word.word, space_.base(), space_.size())) return Status::Ok();
@@ -115,17 +98,18 @@ Status BecomeRun::AddPairs() {
     entry.index = i;
     blocks_.FindOrAdd(KeyOf(space_.BlockOf(entry.address)));
   }
+  bool has_exchanges = false;
   for (size_t i = 0; i < after_.size(); ++i) {
     BecomeMap::Entry& entry = pairs_.FindOrAdd(ObjectOf(after_[i]));
+    entry.is_after = true;
     if (entry.target != 0) {
-      return {StatusCode::kInvalidArgument,
-              Describe("after", i, entry.address) + ", is before[" + std::to_string(entry.index) +
-                  "] too; chains and exchanges are not resolved: name the last object of a chain, "
-                  "or exchange the contents of copies"};
+      has_exchanges = true;
+    } else {
+      entry.index = i;
     }
-    entry.index = i;
     blocks_.FindOrAdd(KeyOf(space_.BlockOf(entry.address)));
   }
+  if (has_exchanges && !cells_.Reserve(before_.size())) return RefuseMemory();
   return Status::Ok();
 }
 
@@ -231,198 +215,6 @@ Status BecomeRun::CheckAttachments() {
     });
   }
   return status;
-}
-
-// ---- Rewriting
-
-// What a slot is rewritten by: for one region, or for what belongs to none.
-class BecomeRun::Rewriter final : public RootVisitor, private SlotVisitor {
- public:
-  explicit Rewriter(BecomeRun& run, RegionState* region = nullptr, bool remembers = true)
-      : run_(run),
-        region_(region),
-        young_tag_(region == nullptr || !remembers ? 0 : run.YoungTagOf(*region)) {}
-
-  void VisitSlot(Slot slot) override { Visit(slot); }
-
-  void VisitBlock(BlockIndex block) {
-    const bool is_old = (run_.space_.tag(block) & ~tag::kMove) != young_tag_;
-    ForEachObject(run_.heap_, block, [&](uintptr_t object) {
-      // Relaxed: all are stopped.
-      const Type& type =
-          run_.heap_.types.OfHeader(HeaderOf(object).load(std::memory_order_relaxed));
-      old_object_ = is_old && young_tag_ != 0 ? object : 0;
-      VisitEverySlot(type, object, *this, [this](Slot slot) { Visit(slot); });
-    });
-    old_object_ = 0;
-  }
-
- private:
-  ATOLL_ALWAYS_INLINE void Visit(Slot slot) {
-    const Word word = slot.Load().word;
-    if (!run_.encoding_.RefersInto(word, run_.space_.base(), run_.space_.size())) return;
-    const uintptr_t object = run_.encoding_.Decode(word);
-    if ((run_.space_.tag(run_.space_.BlockOf(object)) & tag::kMove) != 0) Replace(slot, word);
-  }
-  ATOLL_COLD void Replace(Slot slot, Word word) {
-    const BecomeMap::Entry* entry = run_.pairs_.Find(run_.encoding_.Decode(word));
-    if (entry == nullptr || entry->target == 0) return;
-    // Release: threads outside the heap may read Program objects.
-    slot.StoreRawRelease(Ref{run_.encoding_.Encode(word, entry->target)});
-    if (old_object_ != 0 && run_.IsYoungIn(*region_, entry->target)) Remember(slot);
-  }
-  void Remember(Slot slot) {
-    RememberedSet& set = region_->own->remembered;
-    const uint8_t flags = LoadFlags(old_object_);
-    if ((flags & header::kLarge) != 0) {
-      RememberSlotOfLarge(*region_, set, old_object_, slot.address());
-    } else if ((flags & header::kRemembered) == 0) {
-      SetFlag(old_object_, header::kRemembered);
-      if (!set.objects.TryPush(old_object_)) set.overflowed = true;
-    }
-  }
-
-  BecomeRun& run_;
-  RegionState* const region_;
-  const uint32_t young_tag_;  // 0: nothing is remembered
-  uintptr_t old_object_ = 0;  // whose slots are visited, if those to young objects are remembered
-};
-
-void BecomeRun::SetMoveBits(bool set) {
-  for (const Ref word : before_) {
-    const BlockIndex block = space_.BlockOf(ObjectOf(word));
-    const uint32_t old = space_.tag(block);
-    space_.set_tag(block, set ? old | tag::kMove : old & ~tag::kMove);
-  }
-}
-
-void BecomeRun::Rewrite(uint32_t places) {
-  if (before_.empty()) return;
-  ++heap_.becomes;
-  PassOnHashes();
-  SetMoveBits(true);
-  const std::vector<RegionState*> regions(heap_.regions.begin(), heap_.regions.end());
-  // By I1 the regions are independent, and what belongs to the group lies in none.
-  std::atomic<size_t> next{0};  // relaxed: only that each is claimed once matters
-  heap_.workers.Run(heap_.options.workers, [&](int) {
-    for (;;) {
-      const size_t i = next.fetch_add(1, std::memory_order_relaxed);
-      if (i > regions.size() + 1) return;
-      if (i == 0) {
-        RewriteGroup(places);
-      } else if (i == 1) {
-        if ((places & kShared) != 0) RewriteShared();
-      } else {
-        RewriteRegion(*regions[i - 2], places);
-      }
-    }
-  });
-  SetMoveBits(false);
-}
-
-void BecomeRun::RewriteGroup(uint32_t places) {
-  Rewriter rewriter(*this);
-  for (GroupRoots* roots : heap_.group_roots) {
-    if ((places & kGroupRoots) != 0) roots->VisitRoots(rewriter);
-    if ((places & kWeakGroupRoots) != 0) roots->VisitWeakRoots(rewriter);
-  }
-  if ((places & kProgram) == 0) return;
-  heap_.program.ForEachBlock([&](BlockIndex block) { rewriter.VisitBlock(block); });
-}
-
-void BecomeRun::RewriteShared() {
-  Rewriter rewriter(*this);
-  for (BlockList* list : {&shared_.full(), &shared_.recyclable(), &shared_.large()}) {
-    list->ForEach(space_, [&](BlockIndex block) { rewriter.VisitBlock(block); });
-  }
-}
-
-void BecomeRun::RewriteRegion(RegionState& region, uint32_t places) {
-  Rewriter rewriter(*this, &region, (places & kRememberedSets) != 0);
-  const auto visit = [&](Slot slot) { rewriter.VisitSlot(slot); };
-  if ((places & kClientRoots) != 0 && region.options.client != nullptr) {
-    region.options.client->VisitRoots(rewriter);
-  }
-  if ((places & kHandles) != 0) {
-    for (Mutator* mutator : region.mutators) mutator->record().ForEachHandle(visit);
-  }
-  if ((places & kPersistents) != 0) region.persistents->ForEach(/*weak=*/false, visit);
-  if ((places & kWeakPersistents) != 0) region.persistents->ForEach(/*weak=*/true, visit);
-  if ((places & kGuarded) != 0) {
-    for (Word& word : region.guarded) rewriter.VisitSlot(Slot(&word));
-  }
-  if ((places & kObjects) != 0) {
-    ForEachBlock(region, [&](BlockIndex block, Part&) { rewriter.VisitBlock(block); });
-  }
-  if ((places & kFinalizers) != 0) PassOnFinalizers(region);
-  if ((places & kWeakTables) != 0) PassOnWeakEntries(region);
-}
-
-void BecomeRun::PassOnHashes() {
-  for (const Ref word : before_) {
-    const uintptr_t from = ObjectOf(word);
-    const uintptr_t to = pairs_.Find(from)->target;
-    const uint32_t hash = HashOf(from);
-    if (hash == 0 || HashOf(to) != 0) continue;
-    // Relaxed: see HashOf.
-    HeaderOf(to).fetch_or(Word{hash} << header::kHashShift, std::memory_order_relaxed);
-  }
-}
-
-// The lists of young objects are those that minor collections look at, so what is there now is
-// listed by its new object's age.
-void BecomeRun::PassOnFinalizers(RegionState& region) {
-  std::vector<Finalizer> passed;
-  region.ForEachFinalizerList([&](std::vector<Finalizer>& list) {
-    std::erase_if(list, [&](Finalizer& finalizer) {
-      const BecomeMap::Entry* entry = pairs_.Find(finalizer.object);
-      if (entry == nullptr || entry->target == 0) return false;
-      finalizer.object = entry->target;
-      if (region.own == nullptr) return false;  // no minor collection looks here
-      passed.push_back(finalizer);
-      return true;
-    });
-  });
-  for (const Finalizer& finalizer : passed) {
-    const bool young = IsYoungIn(region, finalizer.object);
-    (young ? region.own->young_finalizers : region.own->finalizers).push_back(finalizer);
-  }
-}
-
-void BecomeRun::PassOnWeakEntries(RegionState& region) {
-  struct Passed {
-    WeakEntries* list;
-    WeakEntries::node_type node;
-  };
-  std::vector<Passed> passed;
-  std::vector<WeakEntries*> lists;
-  region.ForEachPart([&](Part& part) {
-    for (WeakEntries* entries : {&part.young_weak_entries, &part.weak_entries}) {
-      lists.push_back(entries);
-      for (auto at = entries->begin(); at != entries->end();) {
-        const auto here = at++;
-        const BecomeMap::Entry* entry = pairs_.Find(here->second.object);
-        if (entry == nullptr || entry->target == 0) continue;
-        WeakEntries::node_type node = entries->extract(here);
-        node.mapped().object = entry->target;
-        node.key() = (node.key() & ~kHashMask) | HashOf(entry->target);
-        passed.push_back({entries, std::move(node)});
-      }
-    }
-  });
-  for (Passed& one : passed) {
-    const uintptr_t object = one.node.mapped().object;
-    const bool has_one = std::any_of(lists.begin(), lists.end(), [&](WeakEntries* entries) {
-      return FindWeakEntry(*entries, one.node.key(), object) != entries->end();
-    });
-    if (has_one) continue;
-    WeakEntries* list = one.list;
-    if (region.own != nullptr) {
-      list =
-          IsYoungIn(region, object) ? &region.own->young_weak_entries : &region.own->weak_entries;
-    }
-    list->insert(std::move(one.node));
-  }
 }
 
 }  // namespace Atoll

@@ -19,8 +19,9 @@ class BecomeMap {
     uintptr_t address;             // 0: free
     uintptr_t target = 0;          // what it becomes; 0: it is only an `after`
     RegionState* owner = nullptr;  // null: the group, or not known
-    size_t index = 0;              // of the first pair that it is in
-    bool is_there = false;         // an object starts there
+    size_t index = 0;              // of the pair that it is `before` in, or the last `after`
+    bool is_after = false;
+    bool is_there = false;  // an object starts there
   };
 
   explicit BecomeMap(GroupAllocator& allocator) : allocator_(allocator) {}

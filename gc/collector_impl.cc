@@ -255,8 +255,10 @@ Status CollectorImpl::Become(const StoppedScope& stopped, std::span<const Ref> b
   {
     BecomeRun run(heap_, stopped);
     if (Status status = run.Prepare(before, after); !status.ok()) return status;
+    const bool checks = heap_.options.stress.verify;
+    if (checks) run.NoteForCheck();
     run.Rewrite();
-    if (!heap_.options.stress.verify) return Status::Ok();
+    if (!checks) return Status::Ok();
     checked = run.Check();
   }
   if (checked.ok()) checked = VerifyAll(stopped);

@@ -41,7 +41,7 @@ void ForEachNamedRoot(RegionState& region, NamedRootFn fn) {
   region.ForEachPart([&](Part& part) {
     for (const WeakEntries* entries : {&part.young_weak_entries, &part.weak_entries}) {
       for (const auto& [key, entry] : *entries) {
-        fn(region.heap.options.encoding.Make(entry.object), "a weak table's key");
+        fn(region.heap.options.encoding.Make(entry.object), kWeakTableRoot);
       }
     }
   });

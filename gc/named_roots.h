@@ -13,6 +13,9 @@ namespace Atoll {
 
 using NamedRootFn = FunctionRef<void(Word word, const std::string& name)>;
 
+/// What the keys of weak tables are named.
+inline constexpr const char* kWeakTableRoot = "a weak table's key";
+
 /// fn(word, name) for each root of a stopped region, weak ones too.
 void ForEachNamedRoot(RegionState& region, NamedRootFn fn);
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "atoll/become.h"
 #include "isolate/published_set.h"
 #include "tests/isolate/isolate_fixture.h"
 
@@ -49,6 +50,36 @@ TEST_F(SymbolTableTest, OneObjectForEachText) {
   }
   EXPECT_EQ(symbols.symbol_count(), words.size());
   ExpectValid();
+}
+
+// What a symbol becomes stands for another text, and the table would not find it there.
+TEST_F(SymbolTableTest, WhatBecomesAnotherIsForgottenByTheTable) {
+  for (const size_t pairs : {1, 2}) {  // replaced; exchanged
+    Program& symbols = pairs == 1 ? program() : group().program();
+    RunIsolate([&](Isolate& isolate) {
+      SetField(isolate, 0, Intern(symbols, "one"));
+      SetField(isolate, 1, Intern(symbols, "other"));
+      const Ref one = isolate.field(0);
+      const Ref other = isolate.field(1);
+      const Status changed =
+          symbols.Change(SafepointLevel::kReload, "test", [&](const StoppedScope& stopped) {
+            const Ref both[] = {one, other};
+            const Ref crosswise[] = {other, one};
+            const Status status = Become(heap(), stopped, {both, pairs}, {crosswise, pairs});
+            EXPECT_TRUE(status.ok()) << status.message();
+          });
+      EXPECT_TRUE(changed.ok()) << changed.message();
+      EXPECT_EQ(isolate.field(0), other);
+      EXPECT_EQ(isolate.field(1), pairs == 1 ? other : one);
+      EXPECT_EQ(symbols.FindSymbol("one"), Ref{});
+      EXPECT_EQ(symbols.FindSymbol("other"), pairs == 1 ? other : Ref{});
+      const Ref anew = Intern(symbols, "one");
+      EXPECT_NE(anew, one);
+      EXPECT_EQ(TextOf(anew), "one");
+    });
+    ExpectValid();
+    CollectAll();
+  }
 }
 
 // ---- What nothing refers to goes, by a group collection

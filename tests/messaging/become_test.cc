@@ -40,20 +40,27 @@ class BecomeOfIsolatesTest : public MessagingTest {
 
   void SetNewOne(Ref object) { SlotAt(holder_, kB).StoreRaw(object); }
 
+  enum class Way : uint8_t { kReplace, kExchange };
   /// On a thread of the test's, or in a turn.
-  void BecomeNow() {
+  void BecomeNow(Way way = Way::kReplace) {
+    const Ref first = old_one();
+    const Ref second = new_one();
     Status status;
     const Status changed =
         group().program().Change(SafepointLevel::kReload, "test", [&](const StoppedScope& stopped) {
-          const Ref before[] = {old_one()};
-          const Ref after[] = {new_one()};
-          status = Become(heap(), stopped, before, after);
+          const Ref both[] = {old_one(), new_one()};
+          const Ref crosswise[] = {new_one(), old_one()};
+          const size_t pairs = way == Way::kReplace ? 1 : 2;
+          status = Become(heap(), stopped, {both, pairs}, {crosswise, pairs});
         });
     EXPECT_TRUE(changed.ok()) << changed.message();
     EXPECT_TRUE(status.ok()) << status.message();
-    EXPECT_EQ(old_one(), new_one());
+    EXPECT_EQ(old_one(), second);
+    EXPECT_EQ(new_one(), way == Way::kReplace ? second : first);
     ExpectValid();
   }
+  void RunParked(Way way);
+  void RunWaiting(Way way);
   /// Nothing but what refers to the new object may keep it: the holder forgets both.
   void ForgetBoth() {
     for (const uint32_t offset : {kA, kB}) SlotAt(holder_, offset).StoreRaw(Ref{});
@@ -75,12 +82,12 @@ class BecomeOfIsolatesTest : public MessagingTest {
   ObjectPtr holder_;
 };
 
-TEST_F(BecomeOfIsolatesTest, ParkedIsolatesAreOfAPiece) {
+void BecomeOfIsolatesTest::RunParked(Way way) {
   MakeShared();
   Event looked;
   TestPort* port = nullptr;
   Event opened;
-  Spawn([&](Isolate& isolate) {
+  const IsolateId id = Spawn([&](Isolate& isolate) {
     MakeMessage(isolate, 0, 20);
     SetField(isolate, 1, old_one());    // a root outside its image
     SetField(isolate, 100, old_one());  // in a chunk of its own
@@ -111,13 +118,18 @@ TEST_F(BecomeOfIsolatesTest, ParkedIsolatesAreOfAPiece) {
                                             })
                     .ok());
   }
-  BecomeNow();
+  BecomeNow(way);
   ForgetBoth();
   EXPECT_EQ(SendImmediate(group(), port->to, Immediate(1)), SendStatus::kDelivered);
   looked.Wait();
+  exits.WaitFor(id);
 }
 
-TEST_F(BecomeOfIsolatesTest, MessagesThatWaitAreOfAPiece) {
+TEST_F(BecomeOfIsolatesTest, ParkedIsolatesAreOfAPiece) {
+  for (const Way way : {Way::kReplace, Way::kExchange}) RunParked(way);
+}
+
+void BecomeOfIsolatesTest::RunWaiting(Way way) {
   MakeShared();
   // Small, an image, a region, and the shared object itself.
   const size_t lengths[] = {1, 20, 1'000, 0};
@@ -139,11 +151,15 @@ TEST_F(BecomeOfIsolatesTest, MessagesThatWaitAreOfAPiece) {
     }
   });
   EXPECT_EQ(received.load(), 0);
-  BecomeNow();
+  BecomeNow(way);
   ForgetBoth();
   ASSERT_TRUE(group().Resume(receiver.id));
   exits.WaitFor(receiver.id);
   EXPECT_EQ(received.load(), 4);
+}
+
+TEST_F(BecomeOfIsolatesTest, MessagesThatWaitAreOfAPiece) {
+  for (const Way way : {Way::kReplace, Way::kExchange}) RunWaiting(way);
 }
 
 TEST_F(BecomeOfIsolatesTest, InitialAndOwnFieldsFollow) {
@@ -153,6 +169,15 @@ TEST_F(BecomeOfIsolatesTest, InitialAndOwnFieldsFollow) {
   RunIsolate([&](Isolate& isolate) {
     SetField(isolate, 1, old_one());
     SetField(isolate, 200, old_one());
+    // There, back, and there for good.
+    const Ref first = old_one();
+    for (int round = 0; round < 2; ++round) {
+      BecomeNow(Way::kExchange);
+      for (const size_t field : {added.value(), size_t{1}, size_t{200}}) {
+        EXPECT_EQ(isolate.field(field), old_one()) << field;
+        EXPECT_EQ(isolate.field(field) == first, round == 1) << field;
+      }
+    }
     BecomeNow();
     for (const size_t field : {added.value(), size_t{1}, size_t{200}}) {
       EXPECT_EQ(isolate.field(field), new_one()) << field;

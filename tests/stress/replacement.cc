@@ -39,11 +39,13 @@ void TakeShape(Node& node, const Node& shape, uintptr_t address) {
   if (node.stays_at != 0) node.stays_at = address;
 }
 
+// `fresh` takes the place of `old`; or each that of the other, which comes to the same.
 Status BecomeInStop(Heap& heap, const StoppedScope& stopped, LocalRef& old, LocalRef& fresh,
-                    const Words& words, Kind old_kind) {
-  const Ref before[] = {old.Get()};
-  const Ref after[] = {fresh.Get()};
-  const Status status = Become(heap, stopped, before, after);
+                    const Words& words, Kind old_kind, bool exchanges) {
+  const Ref before[] = {old.Get(), fresh.Get()};
+  const Ref after[] = {fresh.Get(), old.Get()};
+  const size_t pairs = exchanges ? 2 : 1;
+  const Status status = Become(heap, stopped, {before, pairs}, {after, pairs});
   if (!status.ok()) {
     STRESS_CHECK(old.Get() == before[0], "a Become that was refused has changed a handle");
     return status;
@@ -51,6 +53,10 @@ Status BecomeInStop(Heap& heap, const StoppedScope& stopped, LocalRef& old, Loca
   STRESS_CHECK(old.Get() == after[0], "after a Become a handle refers to 0x%llx, not 0x%llx",
                static_cast<unsigned long long>(old.Get().word),
                static_cast<unsigned long long>(after[0].word));
+  STRESS_CHECK(fresh.Get() == (exchanges ? before[0] : after[0]),
+               "after a Become a handle to the new object refers to 0x%llx",
+               static_cast<unsigned long long>(fresh.Get().word));
+  fresh.Set(old.Get());
   Spoil(ObjectPtr(words.Decode(before[0].word)), old_kind);
   return status;
 }
@@ -87,10 +93,12 @@ void Worker::Replace(World& world) {
     may_not |=
         owner == &node && token->kind == FinalizerKind::kThreadAffine && token->fired.load() == 0;
   }
+  const bool exchanges = random_.OneIn(2);
   Status status;
   const Status stopped = setting_.heap->safepoints().RunWithMutatorsStopped(
       SafepointLevel::kReload, "stress: replacement", [&](const StoppedScope& stop) {
-        status = BecomeInStop(*setting_.heap, stop, old, fresh, *setting_.words, node.kind);
+        status =
+            BecomeInStop(*setting_.heap, stop, old, fresh, *setting_.words, node.kind, exchanges);
       });
   STRESS_CHECK(stopped.ok(), "%s", stopped.message().c_str());
   if (status.ok()) {
@@ -139,10 +147,12 @@ void Member::Replace(Isolate& isolate) {
     if (!frozen.ok()) return;
     fresh.Set(frozen.value());
   }
+  const bool exchanges = random_.OneIn(2);
   Status status;
   const Status stopped = isolate.group().program().Change(
       SafepointLevel::kReload, "stress: replacement", [&](const StoppedScope& stop) {
-        status = BecomeInStop(isolate.group().heap(), stop, old, fresh, *setting_.words, node.kind);
+        status = BecomeInStop(isolate.group().heap(), stop, old, fresh, *setting_.words, node.kind,
+                              exchanges);
       });
   STRESS_CHECK(stopped.ok(), "%s", stopped.message().c_str());
   if (!status.ok()) {
