@@ -18,8 +18,9 @@ class CycleOf final : public Cycle {
  public:
   using TracerOf = Tracer<E, kMajor, kParallel>;
 
-  CycleOf(RegionState& region, int workers, bool scan_all_old)
+  CycleOf(RegionState& region, CycleKind kind, int workers, bool scan_all_old)
       : region_(region),
+        kind_(kind),
         state_(region,
                kMajor ? OldAllocator::Source::kFresh : OldAllocator::Source::kHolesAndFresh) {
     state_.prefetch = kMajor || region.eden_blocks >= kPrefetchBlocks;
@@ -59,7 +60,7 @@ class CycleOf final : public Cycle {
     WeakProcessing<TracerOf>(region_, first, [&] {
       first.DrainOwn();
       RescanAfterOverflow();
-    }).Run(kMajor, due);
+    }).Run(/*major=*/kind_ != CycleKind::kMinor, due);
   }
 
   TraceCounters Finish(BlockList& survivors) override {
@@ -77,10 +78,11 @@ class CycleOf final : public Cycle {
   }
 
  private:
-  // Root tasks: 0 the region's own; then one per mutator; then (minor) one per part; then, if a
-  // remembered set was refused memory, one for all old objects.
+  // Root tasks: 0 the region's own; then one per mutator; then (minor) one per part; then, for an
+  // evacuation or if a remembered set was refused memory, one for all old objects.
   size_t RootTasks() const {
-    return 1 + region_.mutators.size() + (kMajor ? 0 : parts_.size() + (scan_all_old_ ? 1 : 0));
+    const bool all_old = scan_all_old_ || kind_ == CycleKind::kEvacuation;
+    return 1 + region_.mutators.size() + (kMajor ? 0 : parts_.size() + (all_old ? 1 : 0));
   }
 
   void VisitRoots(TracerOf& tracer, size_t task) {
@@ -106,7 +108,26 @@ class CycleOf final : public Cycle {
       VisitRemembered(tracer, parts_[task]->remembered);
       return;
     }
-    ScanAllOld(tracer);
+    if (kind_ == CycleKind::kEvacuation) {
+      ScanMarked(tracer);
+    } else {
+      ScanAllOld(tracer);
+    }
+  }
+
+  // For an evacuation: all that is live and not in a block to be emptied is marked, covered, and
+  // not remembered. The stack is emptied block by block, or it would hold every slot at once.
+  void ScanMarked(TracerOf& tracer) {
+    tracer.DrainOwn();
+    // What is reached and has not been scanned is not covered: RescanAfterOverflow sees to it.
+    if (state_.overflowed.load(std::memory_order_relaxed)) return;  // one thread
+    tracer.old.Retire(region_);                                     // its block is in no list
+    std::vector<BlockIndex> blocks;                                 // tracing changes the lists
+    ForEachBlock(region_, [&](BlockIndex block, Part&) { blocks.push_back(block); });
+    for (const BlockIndex block : blocks) {
+      ForEachMarked(block, [&](uintptr_t object) { tracer.ScanOld(object); });
+      tracer.DrainOwn();
+    }
   }
 
   // Takes the set apart; what still refers to young objects is remembered anew.
@@ -209,6 +230,7 @@ class CycleOf final : public Cycle {
   }
 
   RegionState& region_;
+  const CycleKind kind_;
   TraceState state_;
   std::deque<TracerOf> tracers_;  // they do not move
   std::vector<Part*> parts_;
@@ -216,14 +238,15 @@ class CycleOf final : public Cycle {
 };
 
 template <typename E>
-std::unique_ptr<Cycle> CreateCycle(RegionState& region, bool major, int workers,
+std::unique_ptr<Cycle> CreateCycle(RegionState& region, CycleKind kind, int workers,
                                    bool scan_all_old) {
+  const bool major = kind == CycleKind::kMajor;
   if (workers > 1) {
-    if (major) return std::make_unique<CycleOf<E, true, true>>(region, workers, scan_all_old);
-    return std::make_unique<CycleOf<E, false, true>>(region, workers, scan_all_old);
+    if (major) return std::make_unique<CycleOf<E, true, true>>(region, kind, workers, scan_all_old);
+    return std::make_unique<CycleOf<E, false, true>>(region, kind, workers, scan_all_old);
   }
-  if (major) return std::make_unique<CycleOf<E, true, false>>(region, 1, scan_all_old);
-  return std::make_unique<CycleOf<E, false, false>>(region, 1, scan_all_old);
+  if (major) return std::make_unique<CycleOf<E, true, false>>(region, kind, 1, scan_all_old);
+  return std::make_unique<CycleOf<E, false, false>>(region, kind, 1, scan_all_old);
 }
 
 }  // namespace Atoll

@@ -57,6 +57,30 @@ TEST_F(ExitTest, AListArrivesAndIsTheReceivers) {
   exits.WaitFor(2);
 }
 
+TEST_F(ExitTest, ASmallMessageKeepsNoBlockOfTheRegionThatItCameIn) {
+  TestPort port;
+  SpawnReceiver(port, [&](Isolate& isolate, Ref message) {
+    const auto blocks_after_major = [&] {
+      EXPECT_TRUE(isolate.mutator().Collect(Mutator::Collection::kMajor).ok());
+      return isolate.mutator().region().stats().block_bytes;
+    };
+    SetField(isolate, 0, message);
+    MakeList(isolate, 1, 1, 2'000);
+    const size_t with_message = blocks_after_major();
+    ExpectList(ObjectOf(isolate.field(0)), 7, 32);
+    SetField(isolate, 0, Ref{});
+    EXPECT_EQ(with_message, blocks_after_major());
+    port.Close();
+  });
+  RunIsolate([&](Isolate& isolate) {
+    MakeList(isolate, 0, 1, 100'000);
+    MakeList(isolate, 0, 7, 32);
+    SendAndExit(isolate, port, isolate.field(0));
+  });
+  exits.WaitFor(2);
+  ExpectValid();
+}
+
 TEST_F(ExitTest, CyclesAndIdentityHashesAreKept) {
   TestPort port;
   std::atomic<uint32_t> hash{0};
