@@ -117,7 +117,7 @@ class CycleOf final : public Cycle {
 
   // For an evacuation: all that is live and not in a block to be emptied is marked, covered, and
   // not remembered. The stack is emptied block by block, or it would hold every slot at once.
-  void ScanMarked(TracerOf& tracer) {
+  ATOLL_COLD void ScanMarked(TracerOf& tracer) {
     tracer.DrainOwn();
     // What is reached and has not been scanned is not covered: RescanAfterOverflow sees to it.
     if (state_.overflowed.load(std::memory_order_relaxed)) return;  // one thread
