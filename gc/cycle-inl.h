@@ -20,7 +20,6 @@ class CycleOf final : public Cycle {
 
   CycleOf(RegionState& region, CycleKind kind, int workers, bool scan_all_old)
       : region_(region),
-        kind_(kind),
         state_(region,
                kMajor ? OldAllocator::Source::kFresh : OldAllocator::Source::kHolesAndFresh) {
     state_.prefetch = kMajor || region.eden_blocks >= kPrefetchBlocks;
@@ -29,6 +28,7 @@ class CycleOf final : public Cycle {
     if (!kMajor) std::swap(tracers_[0].old, region.promotion);
     region.ForEachPart([this](Part& part) { parts_.push_back(&part); });
     scan_all_old_ = scan_all_old;
+    settle_all_ = kind != CycleKind::kMinor;
   }
 
   void Trace() override {
@@ -60,7 +60,7 @@ class CycleOf final : public Cycle {
     WeakProcessing<TracerOf>(region_, first, [&] {
       first.DrainOwn();
       RescanAfterOverflow();
-    }).Run(/*major=*/kind_ != CycleKind::kMinor, due);
+    }).Run(/*major=*/settle_all_, due);
   }
 
   TraceCounters Finish(BlockList& survivors) override {
@@ -81,8 +81,7 @@ class CycleOf final : public Cycle {
   // Root tasks: 0 the region's own; then one per mutator; then (minor) one per part; then, for an
   // evacuation or if a remembered set was refused memory, one for all old objects.
   size_t RootTasks() const {
-    const bool all_old = scan_all_old_ || kind_ == CycleKind::kEvacuation;
-    return 1 + region_.mutators.size() + (kMajor ? 0 : parts_.size() + (all_old ? 1 : 0));
+    return 1 + region_.mutators.size() + (kMajor ? 0 : parts_.size() + (scan_all_old_ ? 1 : 0));
   }
 
   void VisitRoots(TracerOf& tracer, size_t task) {
@@ -108,26 +107,7 @@ class CycleOf final : public Cycle {
       VisitRemembered(tracer, parts_[task]->remembered);
       return;
     }
-    if (kind_ == CycleKind::kEvacuation) {
-      ScanMarked(tracer);
-    } else {
-      ScanAllOld(tracer);
-    }
-  }
-
-  // For an evacuation: all that is live and not in a block to be emptied is marked, covered, and
-  // not remembered. The stack is emptied block by block, or it would hold every slot at once.
-  ATOLL_COLD void ScanMarked(TracerOf& tracer) {
-    tracer.DrainOwn();
-    // What is reached and has not been scanned is not covered: RescanAfterOverflow sees to it.
-    if (state_.overflowed.load(std::memory_order_relaxed)) return;  // one thread
-    tracer.old.Retire(region_);                                     // its block is in no list
-    std::vector<BlockIndex> blocks;                                 // tracing changes the lists
-    ForEachBlock(region_, [&](BlockIndex block, Part&) { blocks.push_back(block); });
-    for (const BlockIndex block : blocks) {
-      ForEachMarked(block, [&](uintptr_t object) { tracer.ScanOld(object); });
-      tracer.DrainOwn();
-    }
+    ScanAllOld(tracer);
   }
 
   // Takes the set apart; what still refers to young objects is remembered anew.
@@ -160,8 +140,8 @@ class CycleOf final : public Cycle {
     });
   }
 
-  // Every object that is old for this region or has been reached: after a remembered set or a mark
-  // stack was refused memory. Done by one thread.
+  // Every object that is old for this region or has been reached: for an evacuation, and after a
+  // remembered set or a mark stack was refused memory. Done by one thread.
   void ScanAllOld(TracerOf& tracer) {
     tracer.old.Retire(region_);
     region_.non_moving.Retire(region_);                      // its block is in no list either
@@ -230,11 +210,11 @@ class CycleOf final : public Cycle {
   }
 
   RegionState& region_;
-  const CycleKind kind_;
   TraceState state_;
   std::deque<TracerOf> tracers_;  // they do not move
   std::vector<Part*> parts_;
   bool scan_all_old_;
+  bool settle_all_;  // weak things of old objects, too
 };
 
 template <typename E>

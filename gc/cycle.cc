@@ -33,8 +33,10 @@ bool TakeOverflow(RegionState& region) {
 }  // namespace
 
 std::unique_ptr<Cycle> Cycle::Create(RegionState& region, CycleKind kind, int workers) {
-  const bool scan_all_old = TakeOverflow(region) && kind == CycleKind::kMinor;
-  if (scan_all_old || kind == CycleKind::kEvacuation) workers = 1;
+  const bool overflowed = TakeOverflow(region);
+  const bool scan_all_old =
+      kind == CycleKind::kEvacuation || (overflowed && kind == CycleKind::kMinor);
+  if (scan_all_old) workers = 1;
   const RefEncoding& encoding = region.heap.options.encoding;
   if (encoding == PlainPointers::kEncoding) {
     return CreateCycle<PlainPointers>(region, kind, workers, scan_all_old);
