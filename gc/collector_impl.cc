@@ -76,6 +76,7 @@ void CollectorImpl::CollectStopped(RegionState& region, Kind kind, int workers,
     major.Trace();
     major.ProcessWeak(due);
     major.Sweep();
+    major.EvacuateAdopted(due);
     const uint64_t now = platform::NowNanos();
     pacing::AfterMajor(region, now - major_start, now);
     region.stats.live_bytes = major.counters().old_bytes;

@@ -18,7 +18,7 @@ class CycleOf final : public Cycle {
  public:
   using TracerOf = Tracer<E, kMajor, kParallel>;
 
-  CycleOf(RegionState& region, int workers, bool scan_all_old)
+  CycleOf(RegionState& region, CycleKind kind, int workers, bool scan_all_old)
       : region_(region),
         state_(region,
                kMajor ? OldAllocator::Source::kFresh : OldAllocator::Source::kHolesAndFresh) {
@@ -28,6 +28,7 @@ class CycleOf final : public Cycle {
     if (!kMajor) std::swap(tracers_[0].old, region.promotion);
     region.ForEachPart([this](Part& part) { parts_.push_back(&part); });
     scan_all_old_ = scan_all_old;
+    settle_all_ = kind != CycleKind::kMinor;
   }
 
   void Trace() override {
@@ -59,7 +60,7 @@ class CycleOf final : public Cycle {
     WeakProcessing<TracerOf>(region_, first, [&] {
       first.DrainOwn();
       RescanAfterOverflow();
-    }).Run(kMajor, due);
+    }).Run(/*major=*/settle_all_, due);
   }
 
   TraceCounters Finish(BlockList& survivors) override {
@@ -77,8 +78,8 @@ class CycleOf final : public Cycle {
   }
 
  private:
-  // Root tasks: 0 the region's own; then one per mutator; then (minor) one per part; then, if a
-  // remembered set was refused memory, one for all old objects.
+  // Root tasks: 0 the region's own; then one per mutator; then (minor) one per part; then, for an
+  // evacuation or if a remembered set was refused memory, one for all old objects.
   size_t RootTasks() const {
     return 1 + region_.mutators.size() + (kMajor ? 0 : parts_.size() + (scan_all_old_ ? 1 : 0));
   }
@@ -139,8 +140,8 @@ class CycleOf final : public Cycle {
     });
   }
 
-  // Every object that is old for this region or has been reached: after a remembered set or a mark
-  // stack was refused memory. Done by one thread.
+  // Every object that is old for this region or has been reached: for an evacuation, and after a
+  // remembered set or a mark stack was refused memory. Done by one thread.
   void ScanAllOld(TracerOf& tracer) {
     tracer.old.Retire(region_);
     region_.non_moving.Retire(region_);                      // its block is in no list either
@@ -213,17 +214,19 @@ class CycleOf final : public Cycle {
   std::deque<TracerOf> tracers_;  // they do not move
   std::vector<Part*> parts_;
   bool scan_all_old_;
+  bool settle_all_;  // weak things of old objects, too
 };
 
 template <typename E>
-std::unique_ptr<Cycle> CreateCycle(RegionState& region, bool major, int workers,
+std::unique_ptr<Cycle> CreateCycle(RegionState& region, CycleKind kind, int workers,
                                    bool scan_all_old) {
+  const bool major = kind == CycleKind::kMajor;
   if (workers > 1) {
-    if (major) return std::make_unique<CycleOf<E, true, true>>(region, workers, scan_all_old);
-    return std::make_unique<CycleOf<E, false, true>>(region, workers, scan_all_old);
+    if (major) return std::make_unique<CycleOf<E, true, true>>(region, kind, workers, scan_all_old);
+    return std::make_unique<CycleOf<E, false, true>>(region, kind, workers, scan_all_old);
   }
-  if (major) return std::make_unique<CycleOf<E, true, false>>(region, 1, scan_all_old);
-  return std::make_unique<CycleOf<E, false, false>>(region, 1, scan_all_old);
+  if (major) return std::make_unique<CycleOf<E, true, false>>(region, kind, 1, scan_all_old);
+  return std::make_unique<CycleOf<E, false, false>>(region, kind, 1, scan_all_old);
 }
 
 }  // namespace Atoll

@@ -32,20 +32,22 @@ bool TakeOverflow(RegionState& region) {
 
 }  // namespace
 
-std::unique_ptr<Cycle> Cycle::Create(RegionState& region, bool major, int workers) {
-  const bool scan_all_old = TakeOverflow(region) && !major;
+std::unique_ptr<Cycle> Cycle::Create(RegionState& region, CycleKind kind, int workers) {
+  const bool overflowed = TakeOverflow(region);
+  const bool scan_all_old =
+      kind == CycleKind::kEvacuation || (overflowed && kind == CycleKind::kMinor);
   if (scan_all_old) workers = 1;
   const RefEncoding& encoding = region.heap.options.encoding;
   if (encoding == PlainPointers::kEncoding) {
-    return CreateCycle<PlainPointers>(region, major, workers, scan_all_old);
+    return CreateCycle<PlainPointers>(region, kind, workers, scan_all_old);
   }
   if (encoding == LowTagOne::kEncoding)
-    return CreateCycle<LowTagOne>(region, major, workers, scan_all_old);
+    return CreateCycle<LowTagOne>(region, kind, workers, scan_all_old);
   if (encoding == NanBoxing::kEncoding)
-    return CreateCycle<NanBoxing>(region, major, workers, scan_all_old);
+    return CreateCycle<NanBoxing>(region, kind, workers, scan_all_old);
   if (encoding == HeaderBefore::kEncoding)
-    return CreateCycle<HeaderBefore>(region, major, workers, scan_all_old);
-  return CreateCycle<RuntimeEncoding>(region, major, workers, scan_all_old);
+    return CreateCycle<HeaderBefore>(region, kind, workers, scan_all_old);
+  return CreateCycle<RuntimeEncoding>(region, kind, workers, scan_all_old);
 }
 
 }  // namespace Atoll

@@ -10,6 +10,16 @@
 
 namespace Atoll {
 
+/// What a tracing is for.
+enum class CycleKind : uint8_t {
+  kMinor,
+  kMajor,
+  /// Right after a major, whose marks say what is live: moves that out of the blocks tagged `move`
+  /// and `trace`, as a minor promotes; all else stays, and its slots follow. Their marks and covers
+  /// are zero when it begins. By one thread.
+  kEvacuation,
+};
+
 /// One tracing of one region: what reaches what, by a team of tracers. What does not depend on the
 /// encoding (preparing, reclaiming) is outside, in gc/minor_collection.h and major_collection.h.
 class Cycle {
@@ -26,13 +36,14 @@ class Cycle {
   virtual TraceCounters Finish(BlockList& survivors) = 0;
 
   /// Instantiated for the region's encoding, and for one thread or several.
-  static std::unique_ptr<Cycle> Create(RegionState& region, bool major, int workers);
+  static std::unique_ptr<Cycle> Create(RegionState& region, CycleKind kind, int workers);
 };
 
 /// The instantiations for one encoding; each lies in a file of its own, so that they compile side
 /// by side.
 template <typename E>
-std::unique_ptr<Cycle> CreateCycle(RegionState& region, bool major, int workers, bool scan_all_old);
+std::unique_ptr<Cycle> CreateCycle(RegionState& region, CycleKind kind, int workers,
+                                   bool scan_all_old);
 
 }  // namespace Atoll
 

@@ -1,5 +1,5 @@
 #include "gc/cycle-inl.h"
 
 namespace Atoll {
-template std::unique_ptr<Cycle> CreateCycle<LowTagOne>(RegionState&, bool, int, bool);
+template std::unique_ptr<Cycle> CreateCycle<LowTagOne>(RegionState&, CycleKind, int, bool);
 }  // namespace Atoll

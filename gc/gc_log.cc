@@ -45,6 +45,7 @@ void LogMajor(const RegionState& region, const MajorCollection& major, uint64_t 
   line["live_bytes"] = major.counters().old_bytes;
   line["objects"] = major.counters().objects;
   line["candidate_blocks"] = major.candidate_blocks();
+  line["evacuated_adopted_bytes"] = major.evacuated_adopted_bytes();
   line["freed_blocks"] = major.freed_blocks();
   line["old_limit_bytes"] = region.OldLimit();
   line["block_bytes"] = region.BytesUsed();

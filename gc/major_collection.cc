@@ -14,6 +14,14 @@ constexpr int kSparseFreeLines = kLinesPerBlock * 3 / 4;
 // At most this share of the region's blocks' contents is copied by a collection that does not
 // compact, so that evacuation stays a small part of the pause.
 constexpr size_t kEvacuationShare = 16;
+// Adopted blocks are emptied after the sweep where that gives back more than this share of what is
+// live: all of it is looked at once more for that.
+constexpr size_t kWorthwhileShare = 10;
+
+// What its objects are holds the block in place.
+bool MustStay(const BlockInfo& info) {
+  return (info.flags & (block_flags::kPinned | block_flags::kNonMoving)) != 0;
+}
 
 }  // namespace
 
@@ -44,7 +52,10 @@ void MajorCollection::MergeAdoptedParts() {
       }
     };
     for (BlockList* list : {&part->young, &part->old, &part->recyclable}) {
-      list->ForEach(space, retag);
+      list->ForEach(space, [&](BlockIndex block) {
+        retag(block);
+        space.info(block).flags |= block_flags::kAdopted;
+      });
       own.old.Splice(space, *list);
     }
     for (BlockList* list : {&part->young_large, &part->large}) {
@@ -64,8 +75,7 @@ void MajorCollection::MergeAdoptedParts() {
   region_.adopted.clear();
 }
 
-void MajorCollection::ChooseCandidates() {
-  const AddressSpace& space = *region_.heap.space;
+size_t MajorCollection::RoomInLines() const {
   const BlockPool& pool = region_.heap.pool;
   // A collection may use the reserve: it gives back more than it takes.
   const size_t used = pool.used_bytes();
@@ -77,6 +87,22 @@ void MajorCollection::ChooseCandidates() {
     const size_t most = limit + RegionState::ReserveOf(limit);
     room = std::min(room, (most > mine ? most - mine : 0) / kLineSize);
   }
+  return room;
+}
+
+void MajorCollection::ChooseCandidate(BlockIndex block) {
+  const AddressSpace& space = *region_.heap.space;
+  BlockInfo& info = space.info(block);
+  info.flags |= block_flags::kCandidate;
+  space.set_tag(block, region_.own->old_tag() | tag::kMove);
+  ++candidate_blocks_;
+}
+
+void MajorCollection::ChooseCandidates() {
+  const AddressSpace& space = *region_.heap.space;
+  const size_t room = RoomInLines();
+  // Under stress, what is adopted waits for EvacuateAdopted.
+  const uint8_t later = region_.heap.options.stress.move_everything ? block_flags::kAdopted : 0;
   size_t budget_lines =
       plan_.compact
           ? room
@@ -84,7 +110,7 @@ void MajorCollection::ChooseCandidates() {
   std::vector<BlockIndex> blocks;
   region_.own->old.ForEach(space, [&](BlockIndex block) {
     const BlockInfo& info = space.info(block);
-    if ((info.flags & (block_flags::kPinned | block_flags::kNonMoving)) != 0) return;
+    if (MustStay(info) || (info.flags & later) != 0) return;
     if (plan_.compact || info.free_lines >= kSparseFreeLines) blocks.push_back(block);
   });
   // The sparsest first: they give the most for what they take.
@@ -94,13 +120,10 @@ void MajorCollection::ChooseCandidates() {
     });
   }
   for (const BlockIndex block : blocks) {
-    BlockInfo& info = space.info(block);
-    const size_t lines = static_cast<size_t>(kLinesPerBlock - info.free_lines);
+    const auto lines = static_cast<size_t>(kLinesPerBlock - space.info(block).free_lines);
     if (lines > budget_lines) continue;
     budget_lines -= lines;
-    info.flags |= block_flags::kCandidate;
-    space.set_tag(block, region_.own->old_tag() | tag::kMove);
-    ++candidate_blocks_;
+    ChooseCandidate(block);
   }
 }
 
@@ -115,14 +138,14 @@ void MajorCollection::Prepare() {
   own.old.ForEach(space, [&](BlockIndex block) {
     std::fill_n(space.marks(block), kMarkWordsPerBlock, 0);
     std::fill_n(space.covers(block), kCoverWordsPerBlock, 0);
-    space.info(block).flags &= block_flags::kNonMoving;
+    space.info(block).flags &= block_flags::kNonMoving | block_flags::kAdopted;
   });
   own.large.ForEach(space, [&](BlockIndex block) { space.marks(block)[0] = 0; });
   for (const auto& [object, count] : region_.pins) {
     space.info(space.BlockOf(object)).flags |= block_flags::kPinned;
   }
   ChooseCandidates();
-  cycle_ = Cycle::Create(region_, /*major=*/true, plan_.workers);
+  cycle_ = Cycle::Create(region_, CycleKind::kMajor, plan_.workers);
 }
 
 void MajorCollection::SweepBlock(BlockIndex block) {
@@ -140,6 +163,7 @@ void MajorCollection::SweepBlock(BlockIndex block) {
     return;
   }
   region_.FileOldBlock(block);
+  if ((info.flags & block_flags::kAdopted) != 0) WeighAdopted(info);
   if (region_.heap.options.stress.poison) PoisonFreeLines(space, block, used);
 }
 
@@ -162,6 +186,62 @@ void MajorCollection::Sweep() {
     }
   }
   region_.old_used_bytes.store(counters_.old_bytes, std::memory_order_relaxed);  // stopped
+}
+
+void MajorCollection::WeighAdopted(BlockInfo& info) {
+  const bool sparse = info.free_lines >= kSparseFreeLines;
+  if (MustStay(info) || !(sparse || region_.heap.options.stress.move_everything)) {
+    info.flags &= static_cast<uint8_t>(~block_flags::kAdopted);
+    return;
+  }
+  ++sparse_adopted_blocks_;
+  sparse_adopted_lines_ += static_cast<size_t>(kLinesPerBlock - info.free_lines);
+}
+
+size_t MajorCollection::ChooseAdopted() {
+  const AddressSpace& space = *region_.heap.space;
+  Part& own = *region_.own;
+  const size_t gain = (sparse_adopted_blocks_ * kLinesPerBlock - sparse_adopted_lines_) * kLineSize;
+  const bool worthwhile =
+      gain > counters_.old_bytes / kWorthwhileShare || region_.heap.options.stress.move_everything;
+  size_t room = worthwhile ? RoomInLines() : 0;
+  size_t chosen = 0;
+  auto choose = [&](BlockList& list, BlockIndex block) {
+    BlockInfo& info = space.info(block);
+    if ((info.flags & block_flags::kAdopted) == 0) return;
+    info.flags &= static_cast<uint8_t>(~block_flags::kAdopted);
+    const auto lines = static_cast<size_t>(kLinesPerBlock - info.free_lines);
+    if (lines > room) return;
+    room -= lines;
+    ChooseCandidate(block);
+    space.set_tag(block, own.old_tag() | tag::kMove | tag::kTrace);
+    std::fill_n(space.marks(block), kMarkWordsPerBlock, 0);
+    std::fill_n(space.covers(block), kCoverWordsPerBlock, 0);
+    ++chosen;
+    list.Remove(space, block);  // not to be allocated into
+    own.old.Push(space, block);
+  };
+  for (BlockList* list : {&own.old, &own.recyclable}) {
+    list->ForEach(space, [&](BlockIndex block) { choose(*list, block); });
+  }
+  return chosen;
+}
+
+void MajorCollection::EvacuateAdopted(std::vector<Finalizer>& due) {
+  if (sparse_adopted_blocks_ == 0 || ChooseAdopted() == 0) return;
+  const AddressSpace& space = *region_.heap.space;
+  BlockList survivors;  // none: nothing is young
+  cycle_ = Cycle::Create(region_, CycleKind::kEvacuation, /*workers=*/1);
+  cycle_->Trace();
+  cycle_->ProcessWeak(due);
+  evacuated_adopted_bytes_ = cycle_->Finish(survivors).old_bytes;
+  cycle_.reset();
+  BlockList& old = region_.own->old;
+  old.ForEach(space, [&](BlockIndex block) {
+    if ((space.info(block).flags & block_flags::kCandidate) == 0) return;
+    old.Remove(space, block);
+    SweepBlock(block);
+  });
 }
 
 }  // namespace Atoll

@@ -20,7 +20,7 @@ void MinorCollection::Prepare() {
   });
   own.young_large.ForEach(space,
                           [&](BlockIndex block) { space.set_tag(block, young | tag::kTrace); });
-  cycle_ = Cycle::Create(region_, /*major=*/false, plan_.workers);
+  cycle_ = Cycle::Create(region_, CycleKind::kMinor, plan_.workers);
 }
 
 void ClearKeptFlags(RegionState& region, BlockIndex block) {

@@ -60,6 +60,9 @@ bool StepHeap::Step() {
     case Phase::kSweep:
       major_->Sweep();
       break;
+    case Phase::kEvacuateAdopted:
+      major_->EvacuateAdopted(due_);
+      break;
     case Phase::kDone:
       return false;
   }

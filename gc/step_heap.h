@@ -17,7 +17,7 @@ namespace Atoll::testing {
 ///
 ///   minor:  kPrepare, kTrace, kWeak, kReclaim
 ///   major:  the four of a minor that promotes everything, then kPrepareMajor, kTraceMajor,
-///           kWeakMajor, kSweep
+///           kWeakMajor, kSweep, kEvacuateAdopted
 class StepHeap {
  public:
   enum class Phase : uint8_t {
@@ -29,6 +29,7 @@ class StepHeap {
     kTraceMajor,
     kWeakMajor,
     kSweep,
+    kEvacuateAdopted,
     kDone,
   };
 

@@ -16,6 +16,10 @@ Status Violated(std::string message) {
   return {StatusCode::kInvariantViolated, std::move(message)};
 }
 
+// Set in blocks of Old while they are collected, and at no other time.
+constexpr uint8_t kCollectionFlags =
+    block_flags::kHasKept | block_flags::kCandidate | block_flags::kAdopted;
+
 class RegionVerifier {
  public:
   RegionVerifier(RegionState& region, bool regions_are_held)
@@ -65,6 +69,10 @@ class RegionVerifier {
         status = Violated("I4: block " + Hex(space_.AddressOf(block)) + " of region \"" +
                           region_.options.name + "\" has tag " + Hex(space_.tag(block)) +
                           ", not its part's " + Hex(want));
+      } else if (info.space == Space::kOld && (info.flags & kCollectionFlags) != 0) {
+        status = Violated("I4: block " + Hex(space_.AddressOf(block)) + " of region \"" +
+                          region_.options.name + "\" still has flags " + Hex(info.flags) +
+                          " of a collection");
       } else if (!blocks_.insert(block).second) {
         status = Violated("I4: block " + Hex(space_.AddressOf(block)) + " of region \"" +
                           region_.options.name + "\" is listed twice");

@@ -37,6 +37,7 @@ inline constexpr uint8_t kPinned = 1;     ///< holds pinned objects: nothing in 
 inline constexpr uint8_t kHasKept = 2;    ///< collections only: holds objects that stayed
 inline constexpr uint8_t kCandidate = 4;  ///< major collections only: chosen for evacuation
 inline constexpr uint8_t kNonMoving = 8;  ///< for objects of types that never move
+inline constexpr uint8_t kAdopted = 16;   ///< major collections only: of a part that they merge
 }  // namespace block_flags
 
 struct BlockInfo {

@@ -5,7 +5,7 @@ workloads=(alloc-1 alloc-2 binary_trees-1 binary_trees-2 binary_trees-2m gcbench
   gcbench-2m lru_latency lru_latency-by safepoint
   ping_pong ping_pong-1cpu ring ring-1cpu send_throughput-1 send_throughput-8 spawn spawn_program idle
   skynet churn-1 churn-2 churn-4 churn-8 transfer_tree transfer_tree-exit transfer_tree-adopt
-  transfer_shared exit_matrix bystander-17 bystander-67 bystander-268
+  transfer_shared exit_matrix exit_matrix-scattered bystander-17 bystander-67 bystander-268
   call_sites installation som_spawn som_parallel som_exit som_gc_share)
 
 run_bench() {

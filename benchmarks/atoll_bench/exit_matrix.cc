@@ -1,6 +1,6 @@
 // sendAndExit by what is sent and what lies about it: live bytes, the share of garbage in the
 // region, instances of unsendable types in it or none, and how many send. The receiver's figures
-// are by how much the message has made it grow, after its next major collection.
+// are by how much the message has made it grow, after its next major collection, which is timed.
 
 #include <algorithm>
 #include <string>
@@ -26,6 +26,7 @@ struct ExitCell {
   bool has_unsendable;
   int children;
   bool always_adopt;
+  bool scattered = false;  // what lives among the garbage, not behind it
   Done done{};
   Atoll::ReceivePort port{};
   int received = 0;
@@ -35,23 +36,40 @@ struct ExitCell {
   std::vector<double> dequeue{};
   Atoll::RegionStats before{};  // of the receiver, after a major collection
   Atoll::RegionStats after{};   // after its next one, when it has the last message
+  uint64_t major_nanos = 0;     // of that one
 
+  // A node more for the list whose head is in the field.
+  static void Prepend(const ExitCell& self, Isolate& isolate, size_t field) {
+    auto* node = Atoll::New<AtollNode>(isolate.mutator(), self.world.node_type());
+    if (node == nullptr) OrExit(isolate.mutator().last_error());
+    node->left.Init(isolate.mutator(), node,
+                    reinterpret_cast<AtollNode*>(isolate.field(field).word));
+    OrExit(isolate.SetField(field, Ref{reinterpret_cast<Atoll::Word>(node)}));
+  }
   // A list of that many bytes, whose head is in the field.
   static void MakeList(const ExitCell& self, Isolate& isolate, size_t bytes, size_t field = 0) {
     OrExit(isolate.SetField(field, Ref{}));
-    for (size_t made = 0; made < bytes; made += sizeof(AtollNode)) {
-      auto* node = Atoll::New<AtollNode>(isolate.mutator(), self.world.node_type());
-      if (node == nullptr) OrExit(isolate.mutator().last_error());
-      node->left.Init(isolate.mutator(), node,
-                      reinterpret_cast<AtollNode*>(isolate.field(field).word));
-      OrExit(isolate.SetField(field, Ref{reinterpret_cast<Atoll::Word>(node)}));
+    for (size_t made = 0; made < bytes; made += sizeof(AtollNode)) Prepend(self, isolate, field);
+  }
+  // Both lists, a node of the live one after as many of the garbage as there are for each.
+  static void MakeScattered(const ExitCell& self, Isolate& isolate) {
+    const size_t nodes = self.live_bytes / sizeof(AtollNode);
+    const size_t each = self.garbage_bytes / sizeof(AtollNode) / nodes;
+    for (size_t i = 0; i < nodes; ++i) {
+      for (size_t j = 0; j < each; ++j) Prepend(self, isolate, 1);
+      Prepend(self, isolate, 0);
     }
+    OrExit(isolate.SetField(1, Ref{}));
   }
   static void Work(Isolate& isolate, void* data) {
     auto& self = *static_cast<ExitCell*>(data);
     if (self.has_unsendable) isolate.mutator().Allocate(self.unsendable_type);
-    MakeList(self, isolate, self.garbage_bytes);
-    MakeList(self, isolate, self.live_bytes);
+    if (self.scattered) {
+      MakeScattered(self, isolate);
+    } else {
+      MakeList(self, isolate, self.garbage_bytes);
+      MakeList(self, isolate, self.live_bytes);
+    }
     const uint64_t began = NowNanos();
     Atoll::ExitTicket ticket =
         OrExit(Atoll::PrepareExit(isolate, self.port.send_port(), isolate.field(0), nullptr,
@@ -72,7 +90,9 @@ struct ExitCell {
       return;
     }
     OrExit(isolate.SetField(0, message));
+    const uint64_t began = NowNanos();
     self.after = StatsAfterMajor(isolate);
+    self.major_nanos = NowNanos() - began;
     self.done.Set();
   }
   static Atoll::RegionStats StatsAfterMajor(Isolate& isolate) {
@@ -94,7 +114,8 @@ double Median(std::vector<double>& values) {
 }
 
 void RunCell(const IsolateOptions& options, size_t live, size_t garbage, bool has_unsendable,
-             int children, bool always_adopt, const std::string& name, const Report& report) {
+             int children, bool always_adopt, const std::string& name, const Report& report,
+             bool scattered = false) {
   IsolateWorld world(options.workers);
   Atoll::TypeInfo info;
   info.name = "Socket";
@@ -107,7 +128,8 @@ void RunCell(const IsolateOptions& options, size_t live, size_t garbage, bool ha
                 .garbage_bytes = garbage,
                 .has_unsendable = has_unsendable,
                 .children = children,
-                .always_adopt = always_adopt};
+                .always_adopt = always_adopt,
+                .scattered = scattered};
   world.Spawn(ExitCell::Start, &cell);
   cell.done.Wait();
   report.Figure("commit_p50" + name, Median(cell.commit), "ns");
@@ -117,6 +139,7 @@ void RunCell(const IsolateOptions& options, size_t live, size_t garbage, bool ha
   };
   report.Figure("receiver_live" + name, growth(&Atoll::RegionStats::live_bytes), "B");
   report.Figure("receiver_blocks" + name, growth(&Atoll::RegionStats::block_bytes), "B");
+  report.Figure("receiver_major" + name, static_cast<double>(cell.major_nanos), "ns");
   world.group().Shutdown();
 }
 
@@ -124,9 +147,16 @@ void RunCell(const IsolateOptions& options, size_t live, size_t garbage, bool ha
 
 bool RunExitMatrix(const std::string& workload, const IsolateOptions& options,
                    const Report& report) {
-  if (workload != "exit_matrix") return false;
   constexpr size_t kKib = 1024;
   constexpr size_t kMost = kKib * kKib * kKib;
+  if (workload == "exit_matrix-scattered") {
+    for (size_t live : {kKib, kKib * kKib, 16 * kKib * kKib, 64 * kKib * kKib}) {
+      RunCell(options, live, kMost - live, false, 1, true, "." + std::to_string(live) + ".in1g",
+              report, /*scattered=*/true);
+    }
+    return true;
+  }
+  if (workload != "exit_matrix") return false;
   for (size_t live = kKib; live <= kMost; live *= 1024) {
     for (const double share : {0.0, 0.5, 0.99}) {
       // The region with 0.99 of garbage round a gibibyte of live objects is not for this machine.

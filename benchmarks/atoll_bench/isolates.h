@@ -35,7 +35,7 @@ bool RunTransfers(const std::string& workload, const IsolateOptions& options, co
 bool RunSharedProgram(const std::string& workload, const Report& report);
 /// An isolate beside one that collects: bystander-MB (of survivors).
 bool RunBystander(const std::string& workload, const IsolateOptions& options, const Report& report);
-/// sendAndExit by what is sent and what lies about it: exit_matrix.
+/// sendAndExit by what is sent and what lies about it: exit_matrix, exit_matrix-scattered.
 bool RunExitMatrix(const std::string& workload, const IsolateOptions& options,
                    const Report& report);
 

@@ -48,6 +48,7 @@ constexpr const char* kWorkloads[] = {"alloc-1",
                                       "bystander-67",
                                       "bystander-268",
                                       "exit_matrix",
+                                      "exit_matrix-scattered",
                                       "call_sites",
                                       "installation"};
 

@@ -5,18 +5,7 @@
 namespace Atoll {
 namespace {
 
-class Adoption : public GcTest {
- protected:
-  /// Moves the words of the source's first `count` roots to the receiver's roots from `at` on.
-  static void Adopt(TestRegion& receiver, TestRegion& source, size_t at, size_t count) {
-    source.Leave();
-    if (receiver.has_mutator()) receiver.mutator().MakeCurrent();
-    const Status status = receiver.region().Adopt(source.region());
-    ASSERT_TRUE(status.ok()) << status.message();
-    for (size_t i = 0; i < count; ++i) receiver.Root(at + i) = source.Root(i);
-    source.ClearRoots();
-  }
-};
+using Adoption = GcTest;
 
 TEST_F(Adoption, TakesOverObjectsOfEveryAge) {
   for (const Age age : kAges) {

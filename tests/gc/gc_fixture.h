@@ -3,6 +3,7 @@
 #define ATOLL_TESTS_GC_GC_FIXTURE_H_
 
 #include <array>
+#include <set>
 
 #include "tests/heap/heap_fixture.h"
 
@@ -44,6 +45,43 @@ class GcTest : public HeapTest {
   /// Ages all that the region's roots reach, and nothing else of the test's.
   void AgeTo(TestRegion& region, Age age) {
     for (int i = 0; i < static_cast<int>(age); ++i) MinorAmongGarbage(region);
+  }
+  /// Moves the words of the source's first `count` roots to the receiver's roots from `at` on.
+  static void Adopt(TestRegion& receiver, TestRegion& source, size_t at, size_t count) {
+    source.Leave();
+    if (receiver.has_mutator()) receiver.mutator().MakeCurrent();
+    const Status status = receiver.region().Adopt(source.region());
+    ASSERT_TRUE(status.ok()) << status.message();
+    for (size_t i = 0; i < count; ++i) receiver.Root(at + i) = source.Root(i);
+    source.ClearRoots();
+  }
+  /// An array in root 0 of `count` pairs, of which every `keep`-th stays after Thin.
+  void MakeMany(TestRegion& region, size_t count) {
+    Mutator& mutator = region.mutator();
+    region.SetRoot(0, mutator.AllocateArray(*types().array, count));
+    for (size_t i = 0; i < count; ++i) {
+      const ObjectPtr pair = NewPair(mutator, i);
+      Link(mutator, region.RootObject(0), ElementAt(i), pair);
+    }
+  }
+  static void Thin(TestRegion& region, size_t count, size_t keep) {
+    for (size_t i = 0; i < count; ++i) {
+      if (i % keep != 0) Link(region.mutator(), region.RootObject(0), ElementAt(i), ObjectPtr());
+    }
+  }
+  static void ExpectThinned(TestRegion& region, size_t count, size_t keep) {
+    for (size_t i = 0; i < count; i += keep) {
+      const ObjectPtr pair = Load(region.RootObject(0), ElementAt(i));
+      ASSERT_TRUE(pair);
+      ASSERT_EQ(IdAt(pair), i);
+    }
+  }
+  static size_t BlocksOf(TestRegion& region, size_t count, size_t keep) {
+    std::set<uintptr_t> blocks;
+    for (size_t i = 0; i < count; i += keep) {
+      blocks.insert(Load(region.RootObject(0), ElementAt(i)).address() >> kBlockShift);
+    }
+    return blocks.size();
   }
   /// Whether an object that nothing strong refers to is still there after a collection.
   static bool OutlivesUnreachable(Age age, Kind kind) {

@@ -6,37 +6,7 @@
 namespace Atoll {
 namespace {
 
-class Moving : public GcTest {
- protected:
-  /// An array in root 0 of `count` pairs, of which every `keep`-th stays after Thin.
-  void MakeMany(TestRegion& region, size_t count) {
-    Mutator& mutator = region.mutator();
-    region.SetRoot(0, mutator.AllocateArray(*types().array, count));
-    for (size_t i = 0; i < count; ++i) {
-      const ObjectPtr pair = NewPair(mutator, i);
-      Link(mutator, region.RootObject(0), ElementAt(i), pair);
-    }
-  }
-  static void Thin(TestRegion& region, size_t count, size_t keep) {
-    for (size_t i = 0; i < count; ++i) {
-      if (i % keep != 0) Link(region.mutator(), region.RootObject(0), ElementAt(i), ObjectPtr());
-    }
-  }
-  static void ExpectThinned(TestRegion& region, size_t count, size_t keep) {
-    for (size_t i = 0; i < count; i += keep) {
-      const ObjectPtr pair = Load(region.RootObject(0), ElementAt(i));
-      ASSERT_TRUE(pair);
-      ASSERT_EQ(IdAt(pair), i);
-    }
-  }
-  size_t BlocksOf(TestRegion& region, size_t count, size_t keep) {
-    std::set<uintptr_t> blocks;
-    for (size_t i = 0; i < count; i += keep) {
-      blocks.insert(Load(region.RootObject(0), ElementAt(i)).address() >> kBlockShift);
-    }
-    return blocks.size();
-  }
-};
+using Moving = GcTest;
 
 TEST_F(Moving, SparseBlocksAreEvacuated) {
   TestRegion region(heap());

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "heap/region_state.h"
+#include "tests/heap/stressed.h"
 #include "tests/messaging/port_fixture.h"
 
 namespace Atoll {
@@ -55,6 +56,31 @@ TEST_F(ExitTest, AListArrivesAndIsTheReceivers) {
   EXPECT_EQ(info.reason, ExitReason::kHandedOver);
   ExpectValid();
   exits.WaitFor(2);
+}
+
+TEST_F(ExitTest, ASmallMessageKeepsNoBlockOfTheRegionThatItCameIn) {
+  if (IsStressed(heap())) GTEST_SKIP() << "more moves than the rule would have";
+  TestPort port;
+  SpawnReceiver(port, [&](Isolate& isolate, Ref message) {
+    const auto blocks_after_major = [&] {
+      EXPECT_TRUE(isolate.mutator().Collect(Mutator::Collection::kMajor).ok());
+      return isolate.mutator().region().stats().block_bytes;
+    };
+    SetField(isolate, 0, message);
+    MakeList(isolate, 1, 1, 2'500);  // half a block is left over
+    const size_t with_message = blocks_after_major();
+    ExpectList(ObjectOf(isolate.field(0)), 7, 32);
+    SetField(isolate, 0, Ref{});
+    EXPECT_EQ(with_message, blocks_after_major());
+    port.Close();
+  });
+  RunIsolate([&](Isolate& isolate) {
+    MakeList(isolate, 0, 1, 100'000);
+    MakeList(isolate, 0, 7, 32);
+    SendAndExit(isolate, port, isolate.field(0));
+  });
+  exits.WaitFor(2);
+  ExpectValid();
 }
 
 TEST_F(ExitTest, CyclesAndIdentityHashesAreKept) {
