@@ -312,7 +312,7 @@ size_t World::Verify(Exactness exactness) {
   if (exactness == Exactness::kExact) guarded_dead = TakeGuarded();
   WalkFromRoots(walk);
   for (Node* node : guarded_dead) {
-    STRESS_CHECK(node->reached != walk.number || upgraded.contains(node),
+    STRESS_CHECK(node->reached != walk.number || in_queue_perhaps.contains(node),
                  "object %llu lives, and was in the guardian queue", Id(*node));
   }
   MarkResurrected(walk, guarded_dead);
@@ -327,7 +327,7 @@ size_t World::Verify(Exactness exactness) {
   CheckWeakTable(exactness);
   // What is dead for certain is forgotten; with resurrected objects about, next time.
   if (exactness == Exactness::kExact && guarded_dead.empty()) {
-    upgraded.clear();
+    in_queue_perhaps.clear();
     std::erase_if(ephemerons_, [&](const Node* node) { return node->reached != walk.number; });
     std::erase_if(nodes_,
                   [&](const std::unique_ptr<Node>& node) { return node->reached != walk.number; });

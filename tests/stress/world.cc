@@ -149,8 +149,8 @@ void World::Adopt(World& source) {
   source.finalizers.clear();
   guarded.insert(source.guarded.begin(), source.guarded.end());
   source.guarded.clear();
-  upgraded.merge(source.upgraded);
-  source.upgraded.clear();
+  in_queue_perhaps.merge(source.in_queue_perhaps);
+  source.in_queue_perhaps.clear();
   external_bytes += source.external_bytes;
   source.external_bytes = 0;
   // The walks of the two worlds are numbered apart.
@@ -188,12 +188,15 @@ std::unordered_set<Node*> World::LedToBy(Node* node) const {
 }
 
 void World::BringBack(Node* guarded_object) {
-  for (Node* node : LedToBy(guarded_object)) node->was_guarded = true;
+  std::unordered_set<Node*> led_to = LedToBy(guarded_object);
+  for (Node* node : led_to) node->was_guarded = true;
+  // One collection finds many dead, and some lead to others: those wait in the queue, and live.
+  in_queue_perhaps.merge(led_to);
 }
 
 void World::NoteUpgrade(Node* target) {
   // With an empty queue nothing is reachable from it alone.
-  if (!region().state().guarded.empty()) upgraded.merge(LedToBy(target));
+  if (!region().state().guarded.empty()) in_queue_perhaps.merge(LedToBy(target));
 }
 
 void World::Thin(Random& random) {

@@ -128,8 +128,9 @@ class World {
   void ReleaseHost() { host_.reset(); }
   /// The model's part of the end of a region: every finalizer must have run.
   void CheckAllFinalizersFired();
-  /// A dead guarded object is used again: it and all it reaches are alive, but weak references to
-  /// what had been dead with it were cleared before.
+  /// A dead guarded object is used again: it and all it reaches are alive, objects that are still
+  /// in the queue among them, but weak references to what had been dead with it were cleared
+  /// before.
   void BringBack(Node* guarded_object);
   /// A weak reference was read. What it led to may have been reachable from the guardian queue
   /// alone, and is brought back with all behind it, perhaps with objects of that queue.
@@ -144,7 +145,9 @@ class World {
   std::vector<std::pair<Node*, uintptr_t>> pins;
   std::vector<std::pair<Node*, std::unique_ptr<Token>>> finalizers;
   std::unordered_map<uint64_t, Node*> guarded;
-  std::unordered_set<Node*> upgraded;  ///< see NoteUpgrade; since the last exact walk
+  /// Live, and perhaps in the guardian queue all the same: brought back, or led to by what was,
+  /// since the last exact walk that found the queue empty.
+  std::unordered_set<Node*> in_queue_perhaps;
   int64_t external_bytes = 0;
 
  private:
