@@ -8,6 +8,17 @@
 
 namespace Atoll {
 
+/// What is fetched at once: memory that was made together.
+inline constexpr size_t kPrefetchArea = 2048;
+
+/// Fetches the area that begins here.
+inline void PrefetchArea(uintptr_t area) {
+  constexpr size_t kCacheLine = 64;
+  for (size_t i = 0; i < kPrefetchArea; i += kCacheLine) {
+    __builtin_prefetch(reinterpret_cast<const void*>(area + i));
+  }
+}
+
 /// Fetches the originals of objects into the cache before they are copied. An object is found just
 /// before it is copied, too late for a prefetch of its own; but its neighbours mostly follow soon,
 /// since what was made together dies together. So the first one of an area has all of the area
@@ -21,28 +32,24 @@ class AreaPrefetch {
   ATOLL_ALWAYS_INLINE void Before(uintptr_t object) {
     if (!enabled_) return;
     ++objects_;
-    const uintptr_t area = object / kArea;
+    const uintptr_t area = object / kPrefetchArea;
     // Two areas that fall together fetch each other's lines again, which finds them in the cache.
     uintptr_t& recent = recent_[area % kRecent];
     if (ATOLL_LIKELY(recent == area)) return;
     recent = area;
-    Fetch(area * kArea);
+    Fetch(area * kPrefetchArea);
   }
   /// Off at first.
   void Enable() { enabled_ = true; }
 
  private:
-  static constexpr size_t kArea = 2048;
-  static constexpr size_t kCacheLine = 64;
   static constexpr size_t kRecent = 64;
   // After so many areas it is seen whether they brought so many objects each.
   static constexpr size_t kAreasPerLook = 64;
   static constexpr size_t kLeastObjects = 6;
 
   void Fetch(uintptr_t area) {
-    for (size_t i = 0; i < kArea; i += kCacheLine) {
-      __builtin_prefetch(reinterpret_cast<const void*>(area + i));
-    }
+    PrefetchArea(area);
     if (++areas_ % kAreasPerLook == 0) enabled_ = objects_ >= areas_ * kLeastObjects;
   }
 

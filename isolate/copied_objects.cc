@@ -4,6 +4,8 @@
 #include <bit>
 #include <cstring>
 
+#include "gc/area_prefetch.h"
+
 namespace Atoll {
 
 CopiedObjects::~CopiedObjects() {
@@ -41,16 +43,13 @@ void CopiedObjects::Clear() {
 }
 
 // `object` is about to be copied, and its word of bits is empty.
-void CopiedObjects::PrefetchArea(uintptr_t object, const BlockMap& map) {
-  const uintptr_t area = object & ~(kArea - 1);
+void CopiedObjects::PrefetchAreaOf(uintptr_t object, const BlockMap& map) {
+  const uintptr_t area = object & ~(kPrefetchArea - 1);
   const uint64_t* const words = &map.copied[(area & (kBlockSize - 1)) / kGranule / 64];
-  for (size_t i = 0; i < kArea / kGranule / 64; ++i) {
+  for (size_t i = 0; i < kPrefetchArea / kGranule / 64; ++i) {
     if (words[i] != 0) return;
   }
-  constexpr size_t kCacheLine = 64;
-  for (size_t i = 0; i < kArea; i += kCacheLine) {
-    __builtin_prefetch(reinterpret_cast<const void*>(area + i));
-  }
+  PrefetchArea(area);
 }
 
 void CopiedObjects::FreeSlabs(Slab* first) {

@@ -75,7 +75,7 @@ class CopiedObjects {
     place->granule = granule;
     const uint64_t copied = map->copied[granule / 64];
     if ((copied >> (granule % 64) & 1) == 0) {
-      if (ATOLL_UNLIKELY(copied == 0)) PrefetchArea(object, *map);
+      if (ATOLL_UNLIKELY(copied == 0)) PrefetchAreaOf(object, *map);
       return Answer::kNew;
     }
     place->destination = map->destinations[granule / 2];
@@ -95,7 +95,6 @@ class CopiedObjects {
  private:
   static constexpr uint32_t kFew = 16;
   static constexpr uint32_t kMany = kFew + 1;  // few_count_ once maps are used
-  static constexpr size_t kArea = 2048;
   static constexpr size_t kFirstSlab = 16;
   static constexpr size_t kMostKeptMaps = 128;
   static constexpr size_t kFirstCapacity = 64;
@@ -158,7 +157,7 @@ class CopiedObjects {
     return (map.copied[granule / 64] >> ((granule ^ 1) % 64) & 1) != 0;
   }
 
-  static void PrefetchArea(uintptr_t object, const BlockMap& map);
+  static void PrefetchAreaOf(uintptr_t object, const BlockMap& map);
   ATOLL_COLD bool InsertFirstOfMany(uintptr_t object, uint32_t destination);
   ATOLL_COLD const Entry* FindSlow(uint64_t key);
   const Entry* FindOrAdd(uint64_t key, bool is_shared);

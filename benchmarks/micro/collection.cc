@@ -49,9 +49,7 @@ void Minor(benchmark::State& state, bool promotes) {
   double seconds = 0;
   uint64_t objects = 0;
   for (auto _ : state) {
-    micro.Clear();
-    micro.CollectMinor();
-    micro.CollectMinor();
+    micro.Empty();
     heap.Put(micro.table(), 0, bench::BottomUp<AtollHeap>(heap, kSurvivingDepth));
     for (int i = 0; i < kGarbage; ++i) benchmark::DoNotOptimize(heap.Make(i));
     if (promotes) {
@@ -70,7 +68,7 @@ void Minor(benchmark::State& state, bool promotes) {
 BENCHMARK_CAPTURE(Minor, copies, false)->Name("collect/minor_copies")->UseManualTime();
 BENCHMARK_CAPTURE(Minor, promotes, true)->Name("collect/minor_promotes")->UseManualTime();
 
-/// A nursery of 64 MiB, far more than the caches hold, of which one object in 16 survives: as one
+/// A nursery of 64 MiB, far more than the caches hold, of which one object in 15 survives: as one
 /// tree, or each by itself.
 void LargeMinor(benchmark::State& state, bool strewn) {
   constexpr size_t kNursery = size_t{64} << 20;
@@ -83,9 +81,7 @@ void LargeMinor(benchmark::State& state, bool strewn) {
   double seconds = 0;
   uint64_t objects = 0;
   for (auto _ : state) {
-    micro.Clear();
-    micro.CollectMinor();
-    micro.CollectMinor();
+    micro.Empty();
     if (strewn) {
       for (int64_t i = 0; i < kSurvivors; ++i) {
         // In an order that follows no addresses.

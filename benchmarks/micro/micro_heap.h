@@ -43,6 +43,12 @@ class MicroHeap {
   void Clear() {
     for (size_t i = 0; i < length(); ++i) heap_.Put(table(), i, nullptr);
   }
+  /// Lets all that is young die or grow old, so that the next collection finds what is made now.
+  void Empty() {
+    Clear();
+    CollectMinor();
+    CollectMinor();
+  }
   /// Fills the table with nodes and makes them old.
   void FillOld() {
     Fill();

@@ -172,25 +172,13 @@ TEST_F(ExchangeTest, ObjectsThatAreNothingButAHeaderLieSideBySide) {
 TEST_F(ExchangeTest, OldAndYoungChangePlaces) {
   TestRegion region(heap());
   Mutator& mutator = region.Enter();
-  region.SetRoot(0, NewPair(mutator, 1));
-  region.SetRoot(2, NewPair(mutator, 3));
-  region.SetRoot(3, mutator.AllocateArray(*types().array, 20'000));
-  Link(mutator, region.RootObject(2), kA, region.RootObject(0));
-  for (size_t i = 0; i < 20'000; i += 3) {
-    Link(mutator, region.RootObject(3), ElementAt(i), region.RootObject(0));
-  }
-  AgeTo(region, Age::kOld);
-  region.SetRoot(1, NewPair(mutator, 2));
+  MakeOldHolders(region);
   region.SetRoot(4, NewPair(mutator, 5));
   Link(mutator, region.RootObject(4), kB, region.RootObject(1));
-  ASSERT_TRUE(IsYoung(mutator, region.RootObject(1)));
   ExpectExchange(region, 0, 1);
   region.Root(0) = region.Root(1) = 0;
   for (int round = 0; round < 2; ++round) {
-    EXPECT_EQ(IdAt(Load(region.RootObject(2), kA)), 2u);
-    for (size_t i = 0; i < 20'000; i += 3) {
-      ASSERT_EQ(Load(region.RootObject(3), ElementAt(i)), Load(region.RootObject(2), kA));
-    }
+    ExpectHeld(region, 2);
     EXPECT_EQ(IdAt(Load(region.RootObject(4), kB)), 1u);
     Minor(region);
     ExpectValid();

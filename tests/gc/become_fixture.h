@@ -35,6 +35,30 @@ class BecomeTest : public SharedSpaceTest {
     EXPECT_TRUE(status.ok()) << status.message();
     ExpectValid();
   }
+  // An old pair and a large old array, in roots 2 and 3, that refer to an old pair in root 0; in
+  // root 1 a young pair. Their ids are 3, 1 and 2.
+  void MakeOldHolders(TestRegion& region) {
+    Mutator& mutator = region.mutator();
+    region.SetRoot(0, NewPair(mutator, 1));
+    region.SetRoot(2, NewPair(mutator, 3));
+    region.SetRoot(3, mutator.AllocateArray(*types().array, kHolders));
+    Link(mutator, region.RootObject(2), kA, region.RootObject(0));
+    for (size_t i = 0; i < kHolders; i += 3) {
+      Link(mutator, region.RootObject(3), ElementAt(i), region.RootObject(0));
+    }
+    AgeTo(region, Age::kOld);
+    region.SetRoot(1, NewPair(mutator, 2));
+    ASSERT_TRUE(IsYoung(mutator, region.RootObject(1)));
+    ASSERT_FALSE(IsYoung(mutator, region.RootObject(2)));
+  }
+  // They refer to the pair of this id now.
+  void ExpectHeld(TestRegion& region, uint64_t id) {
+    EXPECT_EQ(IdAt(Load(region.RootObject(2), kA)), id);
+    for (size_t i = 0; i < kHolders; i += 3) {
+      ASSERT_EQ(Load(region.RootObject(3), ElementAt(i)), Load(region.RootObject(2), kA));
+    }
+  }
+  static constexpr size_t kHolders = 20'000;
   // An error, and nothing has been changed.
   void ExpectRefused(const Words& before, const Words& after, StatusCode code,
                      const ::testing::Matcher<const std::string&>& message) {

@@ -247,57 +247,59 @@ class World {
   int locked_ = 0;
 };
 
-struct Scenario {
-  int mutators;
-  int steps;
-  bool foreign;
-};
+using Threads = std::vector<std::function<void()>>;
 
-SeededScheduler::Outcome RunScenario(const Scenario& scenario, uint64_t seed) {
-  auto world = std::make_unique<World>(scenario.mutators);
-  World* const w = world.get();
-  std::vector<std::function<void()>> threads;
-  for (int i = 0; i < scenario.mutators; ++i) {
-    threads.push_back([w, i, seed, steps = scenario.steps] { w->Live(w->actor(i), seed, steps); });
-  }
-  if (scenario.foreign) {
-    threads.push_back([w] {
-      w->StopSet(nullptr, {&w->actor(0)});
-      w->Shake(w->actor(w->actors() - 1));
-      w->StopGroup(nullptr);
-      w->StopSetThenGroup(nullptr, {&w->actor(0)});
-    });
-  }
-  auto outcome = SeededScheduler().Run(seed, threads);
+/// Runs the threads that make(world, seed) returns, in a world of so many mutators.
+template <typename Make>
+SeededScheduler::Outcome RunWorld(int mutators, uint64_t seed, Make make) {
+  auto world = std::make_unique<World>(mutators);
+  auto outcome = SeededScheduler().Run(seed, make(world.get(), seed));
   if (!outcome.finished) {
     static_cast<void>(world.release());  // its threads are stuck in it
     return outcome;
   }
-  EXPECT_EQ(w->asked(), w->ran());
+  EXPECT_EQ(world->asked(), world->ran());
   return outcome;
 }
 
-void Explore(const Scenario& scenario) {
+template <typename Make>
+void ExploreWorld(int mutators, Make make) {
   ForEachSeed([&](uint64_t seed, bool print) {
     SCOPED_TRACE("seed " + std::to_string(seed));
-    const auto outcome = RunScenario(scenario, seed);
+    const auto outcome = RunWorld(mutators, seed, make);
     EXPECT_TRUE(outcome.finished) << outcome.report << "\n"
                                   << SeededScheduler::Format(outcome.trace);
     if (print) printf("%s", SeededScheduler::Format(outcome.trace, SIZE_MAX).c_str());
   });
 }
 
-TEST(StopProtocol, TwoMutators) { Explore({2, 4, false}); }
-TEST(StopProtocol, ThreeMutators) { Explore({3, 3, false}); }
-TEST(StopProtocol, TwoMutatorsAndAThreadThatIsNone) { Explore({2, 3, true}); }
+/// Mutators that do a few random things each, and if asked for a thread that is none.
+auto Living(int steps, bool foreign) {
+  return [steps, foreign](World* w, uint64_t seed) {
+    Threads threads;
+    for (int i = 0; i < w->actors(); ++i) {
+      threads.push_back([w, i, seed, steps] { w->Live(w->actor(i), seed, steps); });
+    }
+    if (foreign) {
+      threads.push_back([w] {
+        w->StopSet(nullptr, {&w->actor(0)});
+        w->Shake(w->actor(w->actors() - 1));
+        w->StopGroup(nullptr);
+        w->StopSetThenGroup(nullptr, {&w->actor(0)});
+      });
+    }
+    return threads;
+  };
+}
+
+TEST(StopProtocol, TwoMutators) { ExploreWorld(2, Living(4, false)); }
+TEST(StopProtocol, ThreeMutators) { ExploreWorld(3, Living(3, false)); }
+TEST(StopProtocol, TwoMutatorsAndAThreadThatIsNone) { ExploreWorld(2, Living(3, true)); }
 
 // A nested stop does not wait for its turn, and so meets targets that are claimed for a handshake.
 TEST(StopProtocol, NestedSetsAmidHandshakes) {
-  ForEachSeed([](uint64_t seed, bool) {
-    SCOPED_TRACE("seed " + std::to_string(seed));
-    auto world = std::make_unique<World>(3);
-    World* const w = world.get();
-    std::vector<std::function<void()>> threads;
+  ExploreWorld(3, [](World* w, uint64_t) {
+    Threads threads;
     threads.push_back([w] {
       Actor& self = w->actor(0);
       self.LeaveNative();
@@ -317,20 +319,15 @@ TEST(StopProtocol, NestedSetsAmidHandshakes) {
     threads.push_back([w] {
       for (int i = 0; i < 3; ++i) w->Shake(w->actor(2));
     });
-    const auto outcome = SeededScheduler().Run(seed, threads);
-    EXPECT_TRUE(outcome.finished) << outcome.report;
-    if (!outcome.finished) static_cast<void>(world.release());
+    return threads;
   });
 }
 
 // Handshakes with a mutator that goes away and comes back all the time: who claims it must never
 // leave its poll word without a request, or it comes back without seeing that it is held.
 TEST(StopProtocol, HandshakesAmidNativeTransitions) {
-  ForEachSeed([](uint64_t seed, bool) {
-    SCOPED_TRACE("seed " + std::to_string(seed));
-    auto world = std::make_unique<World>(1);
-    World* const w = world.get();
-    std::vector<std::function<void()>> threads;
+  ExploreWorld(1, [](World* w, uint64_t) {
+    Threads threads;
     threads.push_back([w] {
       Actor& self = w->actor(0);
       for (int round = 0; round < 6; ++round) {
@@ -344,29 +341,23 @@ TEST(StopProtocol, HandshakesAmidNativeTransitions) {
     threads.push_back([w] {
       for (int i = 0; i < 3; ++i) w->TryToShake(w->actor(0));
     });
-    const auto outcome = SeededScheduler().Run(seed, threads);
-    EXPECT_TRUE(outcome.finished) << outcome.report;
-    if (!outcome.finished) static_cast<void>(world.release());
-    if (outcome.finished) EXPECT_EQ(w->asked(), w->ran());
+    return threads;
   });
 }
 
 TEST(StopProtocol, TheSameSeedReplaysTheSameTrace) {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
-    const auto first = RunScenario({3, 2, true}, seed);
-    const auto second = RunScenario({3, 2, true}, seed);
+    const auto first = RunWorld(3, seed, Living(2, true));
+    const auto second = RunWorld(3, seed, Living(2, true));
     ASSERT_TRUE(first.finished && second.finished);
     EXPECT_EQ(first.trace, second.trace) << "seed " << seed;
   }
-  EXPECT_NE(RunScenario({3, 2, true}, 1).trace, RunScenario({3, 2, true}, 2).trace);
+  EXPECT_NE(RunWorld(3, 1, Living(2, true)).trace, RunWorld(3, 2, Living(2, true)).trace);
 }
 
 TEST(StopProtocol, AttachAndDetachDuringStops) {
-  ForEachSeed([](uint64_t seed, bool) {
-    SCOPED_TRACE("seed " + std::to_string(seed));
-    auto world = std::make_unique<World>(1);
-    World* const w = world.get();
-    std::vector<std::function<void()>> threads;
+  ExploreWorld(1, [](World* w, uint64_t seed) {
+    Threads threads;
     threads.push_back([w, seed] { w->Live(w->actor(0), seed, 2); });
     threads.push_back([w] {
       for (int i = 0; i < 2; ++i) w->StopGroup(nullptr);
@@ -381,9 +372,7 @@ TEST(StopProtocol, AttachAndDetachDuringStops) {
         EXPECT_TRUE(w->manager().Detach(&guest).ok());
       }
     });
-    const auto outcome = SeededScheduler().Run(seed, threads);
-    EXPECT_TRUE(outcome.finished) << outcome.report;
-    if (!outcome.finished) static_cast<void>(world.release());
+    return threads;
   });
 }
 

@@ -108,7 +108,7 @@ void Worker::UpgradeWeak(World& world) {
                static_cast<unsigned long long>(target->id));
   Root& root = world.roots[random_.Below(static_cast<uint32_t>(world.roots.size()))];
   world.SetRoot(root, edge, ref.word);
-  world.NoteUpgrade(target);
+  world.NoteBroughtBack(target);
 }
 
 void Worker::UseWeakTable(World& world) {

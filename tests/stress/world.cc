@@ -188,13 +188,12 @@ std::unordered_set<Node*> World::LedToBy(Node* node) const {
 }
 
 void World::BringBack(Node* guarded_object) {
-  std::unordered_set<Node*> led_to = LedToBy(guarded_object);
-  for (Node* node : led_to) node->was_guarded = true;
+  for (Node* node : LedToBy(guarded_object)) node->was_guarded = true;
   // One collection finds many dead, and some lead to others: those wait in the queue, and live.
-  in_queue_perhaps.merge(led_to);
+  NoteBroughtBack(guarded_object);
 }
 
-void World::NoteUpgrade(Node* target) {
+void World::NoteBroughtBack(Node* target) {
   // With an empty queue nothing is reachable from it alone.
   if (!region().state().guarded.empty()) in_queue_perhaps.merge(LedToBy(target));
 }

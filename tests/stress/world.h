@@ -132,9 +132,10 @@ class World {
   /// in the queue among them, but weak references to what had been dead with it were cleared
   /// before.
   void BringBack(Node* guarded_object);
-  /// A weak reference was read. What it led to may have been reachable from the guardian queue
-  /// alone, and is brought back with all behind it, perhaps with objects of that queue.
-  void NoteUpgrade(Node* target);
+  /// What was perhaps reachable from the guardian queue alone is used again (a weak reference was
+  /// read, or an object taken from the queue): all behind it is brought back, perhaps with objects
+  /// that wait in that queue.
+  void NoteBroughtBack(Node* target);
   /// Drops about half of the roots.
   void Thin(Random& random);
 
