@@ -63,26 +63,42 @@ bool BlockPool::FitsLocked(size_t blocks, Allowance allowance) const {
   return used <= limit;
 }
 
-BlockIndex BlockPool::TakeChunks(size_t count, bool huge, uint64_t* touch_nanos) const {
-  const BlockIndex first = space_.TakeChunks(count);
-  if (first == kNoBlock || !huge) return first;
+uint64_t BlockPool::TouchHugePage(BlockIndex first, size_t count) const {
   void* memory = reinterpret_cast<void*>(space_.AddressOf(first));
   platform::AdviseHugePages(memory, count * kChunkSize);
   const uint64_t began = platform::NowNanos();
   *static_cast<volatile uint8_t*>(memory) = 0;
-  *touch_nanos = platform::NowNanos() - began;
-  return first;
+  return platform::NowNanos() - began;
+}
+
+uint64_t BlockPool::TouchSmallPages(BlockIndex chunk) const {
+  // In parts, of which the quickest counts: one may be interrupted.
+  constexpr size_t kParts = 4;
+  constexpr size_t kPartBytes = kChunkSize / kParts;
+  uint64_t least = UINT64_MAX;
+  for (size_t part = 0; part < kParts; ++part) {
+    const uint64_t began = platform::NowNanos();
+    platform::TouchFresh(reinterpret_cast<void*>(space_.AddressOf(chunk) + part * kPartBytes),
+                         kPartBytes);
+    least = std::min(least, platform::NowNanos() - began);
+  }
+  return kParts * least;
 }
 
 BlockPool::Chunk* BlockPool::AddChunksLocked(size_t count) {
-  const bool huge = options_.huge_pages && huge_page_policy_.Wants(mapped_blocks_ * kBlockSize);
-  uint64_t touch_nanos = 0;
+  const bool matters = options_.huge_pages && HugePagePolicy::Matters(mapped_blocks_ * kBlockSize);
+  const bool huge = matters && huge_page_policy_.Wants();
+  const bool small = matters && !huge && count == 1;
   // Without the lock: what the system takes its time for is no matter of the heap's other regions.
   mutex_.Unlock();
-  const BlockIndex first = TakeChunks(count, huge, &touch_nanos);
+  const BlockIndex first = space_.TakeChunks(count);
+  uint64_t touch_nanos = 0;
+  if (first != kNoBlock && huge) touch_nanos = TouchHugePage(first, count);
+  if (first != kNoBlock && small) touch_nanos = TouchSmallPages(first);
   mutex_.Lock();
   if (first == kNoBlock) return nullptr;
-  if (huge) huge_page_policy_.NoteFirstTouch(touch_nanos);
+  if (huge) huge_page_policy_.NoteHugePage(touch_nanos);
+  if (small) huge_page_policy_.NoteSmallPages(touch_nanos);
   Chunk* head = nullptr;
   const uint64_t now = platform::NowNanos();
   for (size_t i = count; i-- > 0;) {

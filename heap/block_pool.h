@@ -77,7 +77,9 @@ class BlockPool {
   bool FitsLocked(size_t blocks, Allowance allowance) const;
   /// Lets go of the lock meanwhile: others may take what the limit leaves.
   Chunk* AddChunksLocked(size_t count);
-  BlockIndex TakeChunks(size_t count, bool huge, uint64_t* touch_nanos) const;
+  /// These return how long it took, in nanoseconds.
+  uint64_t TouchHugePage(BlockIndex first, size_t count) const;
+  uint64_t TouchSmallPages(BlockIndex chunk) const;
   Chunk* FindWholeChunksLocked(size_t count) const;
   BlockIndex TakeFromLocked(Chunk* chunk, int at, size_t blocks);
   void FileLocked(Chunk* chunk, uint64_t old_mask);

@@ -7,29 +7,34 @@
 
 namespace Atoll {
 
-/// Shall the next chunk of a heap be a huge page? Its first touch takes about 0.2 ms where the
-/// system has free ones, and 0.8 ms by small pages; but where the host of a virtual machine takes
-/// free huge pages away, 4.6 ms. So a slow one is followed by small ones for a while, longer each
-/// time.
+/// Shall the next chunk of a heap be a huge page? What the first touch of one costs differs by a
+/// factor of fifty: it is cheap where the system has free ones, and dear where the host of a
+/// virtual machine has to find memory for them first; small pages differ by six. So both are timed,
+/// and a huge page that took much longer than small ones is followed by these for a while, longer
+/// each time. The figures are in docs/decisions.md.
 ///
 /// Not synchronized.
 class HugePagePolicy {
  public:
   static constexpr size_t kFromBytes = size_t{16} << 20;
-  static constexpr uint64_t kSlowNanos = 1'000'000;
+  static constexpr uint64_t kSlowFactor = 2;
   static constexpr uint32_t kFirstPause = 32;  // chunks
   static constexpr uint32_t kLongestPause = 1024;
 
-  /// For one more chunk of a heap of `mapped_bytes`.
-  bool Wants(size_t mapped_bytes) {
-    if (mapped_bytes < kFromBytes) return false;
+  /// Is one more chunk of a heap of `mapped_bytes` worth timing? If not, small pages will do.
+  static bool Matters(size_t mapped_bytes) { return mapped_bytes >= kFromBytes; }
+  /// For one more chunk that matters.
+  bool Wants() {
+    if (small_nanos_ == 0) return false;  // the first tells what small pages cost
     if (left_out_ == 0) return true;
     --left_out_;
     return false;
   }
+  /// How long the first touch of all of a chunk's small pages took.
+  void NoteSmallPages(uint64_t nanos) { small_nanos_ = std::max<uint64_t>(nanos, 1); }
   /// How long the first touch of a chunk took that was wanted huge.
-  void NoteFirstTouch(uint64_t nanos) {
-    if (nanos < kSlowNanos) {
+  void NoteHugePage(uint64_t nanos) {
+    if (nanos <= kSlowFactor * small_nanos_) {
       pause_ = kFirstPause;
       return;
     }
@@ -38,6 +43,7 @@ class HugePagePolicy {
   }
 
  private:
+  uint64_t small_nanos_ = 0;      // a chunk of small pages; 0: not known
   uint32_t pause_ = kFirstPause;  // after the next slow one
   uint32_t left_out_ = 0;         // chunks that are still to be of small pages
 };

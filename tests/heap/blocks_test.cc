@@ -228,32 +228,39 @@ TEST_F(Blocks, WithoutPartIdsNoMutatorIsAttached) {
 }
 
 TEST(HugePagePolicy, FollowsWhatTheSystemHasAtHand) {
-  constexpr size_t kMedium = HugePagePolicy::kFromBytes;
-  constexpr uint64_t kFast = HugePagePolicy::kSlowNanos / 5;
-  constexpr uint64_t kSlow = HugePagePolicy::kSlowNanos * 5;
+  EXPECT_FALSE(HugePagePolicy::Matters(HugePagePolicy::kFromBytes - 1));
+  EXPECT_TRUE(HugePagePolicy::Matters(HugePagePolicy::kFromBytes));
+  constexpr uint64_t kSmall = 1000;
+  constexpr uint64_t kFast = HugePagePolicy::kSlowFactor * kSmall;
   HugePagePolicy policy;
   const auto small_ones = [&policy] {
     uint32_t count = 0;
-    while (!policy.Wants(kMedium)) ++count;
+    while (!policy.Wants()) ++count;
     return count;
   };
-  EXPECT_FALSE(policy.Wants(kMedium - 1));
+  // None before it is known what small pages cost.
+  for (int i = 0; i < 100; ++i) EXPECT_FALSE(policy.Wants());
+  policy.NoteSmallPages(kSmall);
   for (int i = 0; i < 100; ++i) {
-    EXPECT_TRUE(policy.Wants(kMedium));
-    policy.NoteFirstTouch(kFast);
+    EXPECT_TRUE(policy.Wants());
+    policy.NoteHugePage(kFast);
   }
   // Each time that one is slow more small ones follow, up to a bound.
   uint32_t expected = HugePagePolicy::kFirstPause;
   for (int i = 0; i < 12; ++i) {
-    policy.NoteFirstTouch(kSlow);
+    policy.NoteHugePage(kFast + 1);
     EXPECT_EQ(small_ones(), expected);
     expected = std::min(2 * expected, HugePagePolicy::kLongestPause);
   }
   // A fast one, and all is as at first.
-  policy.NoteFirstTouch(kFast);
+  policy.NoteHugePage(kFast);
   EXPECT_EQ(small_ones(), 0u);
-  policy.NoteFirstTouch(kSlow);
+  policy.NoteHugePage(kFast + 1);
   EXPECT_EQ(small_ones(), HugePagePolicy::kFirstPause);
+  // Where small pages have become dearer, huge ones may be, too.
+  policy.NoteSmallPages(2 * kSmall);
+  policy.NoteHugePage(2 * kFast);
+  EXPECT_EQ(small_ones(), 0u);
 }
 
 // The pool asks the system for chunks without its lock: those that ask at the same time get no
