@@ -125,21 +125,27 @@ class AtollHeap {
   };
 
   ATOLL_ALWAYS_INLINE Node* Make(int64_t value) const {
-    Node* node = Checked(Atoll::New<Node>(*mutator_, *node_type_));
-    node->value = value;
-    return node;
+    return Checked(
+        Atoll::New<Node>(mutator(), *node_type_, [value](Node* node) { node->value = value; }));
   }
   ATOLL_ALWAYS_INLINE Node* Make(const Root<Node>& left, int64_t value) const {
-    Node* node = Make(value);
-    node->left.Init(mutator(), node, left.get());
-    return node;
+    return Checked(Atoll::New<Node>(
+        mutator(), *node_type_,
+        [value, this](Node* node, Node* left) {
+          node->left.Init(mutator(), node, left);
+          node->value = value;
+        },
+        left.get()));
   }
-  ATOLL_ALWAYS_INLINE Node* Make(const Root<Node>& left, const Root<Node>& right,
-                                 int64_t value) const {
-    Node* node = Make(value);
-    node->left.Init(mutator(), node, left.get());
-    node->right.Init(mutator(), node, right.get());
-    return node;
+  ATOLL_ALWAYS_INLINE Node* Make(const Root<Node>& left, Node* right, int64_t value) const {
+    return Checked(Atoll::New<Node>(
+        mutator(), *node_type_,
+        [value, this](Node* node, Node* left, Node* right) {
+          node->left.Init(mutator(), node, left);
+          node->right.Init(mutator(), node, right);
+          node->value = value;
+        },
+        left.get(), right));
   }
   static Node* Left(const Node* node) { return node->left.get(); }
   static Node* Right(const Node* node) { return node->right.get(); }

@@ -44,8 +44,8 @@ class PlainHeap {
 
   Node* Make(int64_t value) { return Fill(nullptr, nullptr, value); }
   Node* Make(const Root<Node>& left, int64_t value) { return Fill(left.get(), nullptr, value); }
-  Node* Make(const Root<Node>& left, const Root<Node>& right, int64_t value) {
-    return Fill(left.get(), right.get(), value);
+  Node* Make(const Root<Node>& left, Node* right, int64_t value) {
+    return Fill(left.get(), right, value);
   }
   static Node* Left(const Node* node) { return node->left; }
   static Node* Right(const Node* node) { return node->right; }

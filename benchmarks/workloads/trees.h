@@ -16,7 +16,7 @@
 ///   H::Root<T>(h, T*)               on the stack, in a Scope: get() is valid across allocations,
 ///                                   where a raw T* is not if the heap moves objects; Set(T*)
 ///   Node* Make(v)                   a node without children;  Make(left root, v),
-///                                   Make(left root, right root, v): with them
+///                                   Make(left root, right node, v): with them
 ///   Left(n), Right(n), Value(n)     reading;  SetLeft(n, child), SetRight(n, child): writing
 ///   Table* MakeTable(n); At(table, i); Put(table, i, node)
 ///   Doubles* MakeDoubles(n); Data(doubles)
@@ -47,8 +47,7 @@ template <typename H>
 __attribute__((noinline)) typename H::Node* BottomUpParent(typename H::Pass heap, int depth) {
   const typename H::Scope scope(heap);
   const typename H::template Root<typename H::Node> left(heap, BottomUp<H>(heap, depth - 1));
-  const typename H::template Root<typename H::Node> right(heap, BottomUp<H>(heap, depth - 1));
-  return heap.Make(left, right, 1);
+  return heap.Make(left, BottomUp<H>(heap, depth - 1), 1);
 }
 
 /// Top down: children are made without children, stored into `node`, which is older, and then

@@ -23,6 +23,19 @@ Node* MakeList(Mutator& mutator, const Atoll::Type& node_type, int64_t length) {
 }
 // [/handles]
 
+// [first_values]
+/// A node before `rest`, or null when memory is refused.
+Node* MakeFront(Mutator& mutator, const Atoll::Type& node_type, int64_t value, Node* rest) {
+  return Atoll::New<Node>(
+      mutator, node_type,
+      [&](Node* node, Node* kept) {  // `kept` is `rest`, where the collection has left it
+        node->value = value;
+        node->right.Init(mutator, node, kept);
+      },
+      rest);
+}
+// [/first_values]
+
 // [stores]
 void Prepend(Mutator& mutator, Node* anchor, Node* node) {
   node->right.Set(mutator, node, anchor->right.get());
@@ -136,12 +149,13 @@ void ShowObjects(World& world) {
   {
     const Atoll::HandleScope scope(mutator);
     Local<Node> list(mutator, MakeList(mutator, *world.node_type, 100'000));
+    list.Set(MakeFront(mutator, *world.node_type, 0, list.get()));
     Check(mutator.Collect(Mutator::Collection::kMajor).ok(), "a major collection");
     Prepend(mutator, list.get(), Atoll::New<Node>(mutator, *world.node_type));
     Check(mutator.Collect(Mutator::Collection::kMinor).ok(), "a minor collection");
     int64_t length = 0;
     for (Node* node = list.get(); node != nullptr; node = node->right.get()) ++length;
-    Check(length == 100'001, "a list survives collections, the node prepended to it as well");
+    Check(length == 100'002, "a list survives collections, and so do nodes put before it");
   }
   FillTable(mutator, world, 10'000);
   ShowWeakBox(mutator, world);

@@ -54,17 +54,31 @@ class Mutator final : public MutatorThread {
   /// not fit; last_error() says which. Cost: a bump, two compares and the stores; O(live young)
   /// when it collects.
   ATOLL_ALWAYS_INLINE ObjectPtr Allocate(const Type& type, size_t size) {
-    if (!IsManagedIfChecked()) return AllocateSlow(type, size, kMayCollect);  // which reports it
-    const uintptr_t object = top_;
-    if (ATOLL_UNLIKELY(size != type.inline_size || limit_ - object < size)) {
-      return AllocateSlow(type, size, kMayCollect);
-    }
-    top_ = object + size;
-    ZeroBody(object, size);
-    *reinterpret_cast<Word*>(object) = type.header_word;
-    return ObjectPtr(object);
+    ObjectPtr object;
+    if (ATOLL_LIKELY(TryAllocate(type, size, &object, [](ObjectPtr) {}))) return object;
+    return AllocateSlow(type, size, kMayCollect);
   }
   ObjectPtr Allocate(const Type& type) { return Allocate(type, type.fixed_size); }
+  /// The inline part of Allocate: false where it has to take the slow way. `initialize(*object)`
+  /// stores first values, and does nothing else. Where the compiler sees what it stores, that is
+  /// not zeroed before.
+  template <typename Initialize>
+  ATOLL_ALWAYS_INLINE bool TryAllocate(const Type& type, size_t size, ObjectPtr* object,
+                                       Initialize initialize) {
+    const uintptr_t address = top_;
+    // A state that is not managed is reported on the slow way.
+    if (ATOLL_UNLIKELY(!IsManagedIfChecked() || size != type.inline_size ||
+                       limit_ - address < size)) {
+      return false;
+    }
+    top_ = address + size;
+    const Word header_word = type.header_word;  // before the stores, which might be to it
+    ZeroBody(address, size);
+    *reinterpret_cast<Word*>(address) = header_word;
+    *object = ObjectPtr(address);
+    initialize(*object);
+    return true;
+  }
 
   /// A zeroed object with `length` elements; the length is stored before it returns. May collect.
   /// Null and last_error() as for Allocate. Over kLargeObjectThreshold bytes: whole blocks.

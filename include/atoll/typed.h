@@ -102,6 +102,38 @@ ATOLL_ALWAYS_INLINE T* New(Mutator& mutator, const Type& type) {
   return reinterpret_cast<T*>(mutator.Allocate(type, sizeof(T)).address());
 }
 
+/// New where memory is not at hand; `initialize` as for New.
+template <typename T, typename Initialize, typename... Kept>
+ATOLL_COLD T* NewSlow(Mutator& mutator, const Type& type, Initialize initialize, Kept*... kept) {
+  const auto make = [&](const StackLocal<Kept>&... roots) {
+    T* object = New<T>(mutator, type);
+    if (object != nullptr) initialize(object, roots.get()...);
+    return object;
+  };
+  const StackScope scope(mutator);
+  return make(StackLocal<Kept>(mutator, kept)...);
+}
+
+/// A T with its first values, or null: calls `initialize(T*, kept...)` unless it is null. `kept`
+/// are references that it stores: roots while a collection runs, and handed on as that leaves them.
+/// `initialize` stores into the object, by Member::Init and assignment, and does nothing else; what
+/// it leaves out is zero. May collect.
+///
+/// Cheaper than stores after New, by a tenth of what a small object costs: here the compiler sees
+/// that they overwrite the zeroes, and leaves these out.
+template <typename T, typename Initialize, typename... Kept>
+ATOLL_ALWAYS_INLINE T* New(Mutator& mutator, const Type& type, Initialize initialize,
+                           Kept*... kept) {
+  const auto fill = [&](ObjectPtr fresh) __attribute__((always_inline)) {
+    initialize(reinterpret_cast<T*>(fresh.address()), kept...);
+  };
+  ObjectPtr object;
+  if (ATOLL_LIKELY(mutator.TryAllocate(type, sizeof(T), &object, fill))) {
+    return reinterpret_cast<T*>(object.address());
+  }
+  return NewSlow<T>(mutator, type, initialize, kept...);
+}
+
 /// An array of references: { header, length, elements }.
 template <typename T>
 struct RefArray : Object {
