@@ -18,6 +18,7 @@ class HugePagePolicy {
  public:
   static constexpr size_t kFromBytes = size_t{16} << 20;
   static constexpr uint64_t kSlowFactor = 2;
+  static constexpr int kSlowInARow = 2;        // one may have been interrupted
   static constexpr uint32_t kFirstPause = 32;  // chunks
   static constexpr uint32_t kLongestPause = 1024;
 
@@ -35,16 +36,19 @@ class HugePagePolicy {
   /// How long the first touch of a chunk took that was wanted huge.
   void NoteHugePage(uint64_t nanos) {
     if (nanos <= kSlowFactor * small_nanos_) {
+      slow_ = 0;
       pause_ = kFirstPause;
       return;
     }
+    if (++slow_ < kSlowInARow) return;
     left_out_ = pause_;
     pause_ = std::min(2 * pause_, kLongestPause);
   }
 
  private:
   uint64_t small_nanos_ = 0;      // a chunk of small pages; 0: not known
-  uint32_t pause_ = kFirstPause;  // after the next slow one
+  int slow_ = 0;                  // in a row
+  uint32_t pause_ = kFirstPause;  // after the next slow ones
   uint32_t left_out_ = 0;         // chunks that are still to be of small pages
 };
 

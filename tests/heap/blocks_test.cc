@@ -245,7 +245,15 @@ TEST(HugePagePolicy, FollowsWhatTheSystemHasAtHand) {
     EXPECT_TRUE(policy.Wants());
     policy.NoteHugePage(kFast);
   }
-  // Each time that one is slow more small ones follow, up to a bound.
+  // One slow one may have been interrupted.
+  for (int i = 0; i < 100; ++i) {
+    policy.NoteHugePage(kFast + 1);
+    EXPECT_TRUE(policy.Wants());
+    policy.NoteHugePage(kFast);
+    EXPECT_TRUE(policy.Wants());
+  }
+  // Each time that more are slow more small ones follow, up to a bound.
+  policy.NoteHugePage(kFast + 1);
   uint32_t expected = HugePagePolicy::kFirstPause;
   for (int i = 0; i < 12; ++i) {
     policy.NoteHugePage(kFast + 1);
@@ -254,6 +262,7 @@ TEST(HugePagePolicy, FollowsWhatTheSystemHasAtHand) {
   }
   // A fast one, and all is as at first.
   policy.NoteHugePage(kFast);
+  policy.NoteHugePage(kFast + 1);
   EXPECT_EQ(small_ones(), 0u);
   policy.NoteHugePage(kFast + 1);
   EXPECT_EQ(small_ones(), HugePagePolicy::kFirstPause);
