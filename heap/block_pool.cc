@@ -88,7 +88,7 @@ uint64_t BlockPool::TouchSmallPages(BlockIndex chunk) const {
 BlockPool::Chunk* BlockPool::AddChunksLocked(size_t count) {
   const bool matters = options_.huge_pages && HugePagePolicy::Matters(mapped_blocks_ * kBlockSize);
   const bool huge = matters && huge_page_policy_.Wants();
-  const bool small = matters && !huge && count == 1;
+  const bool small = matters && !huge;
   // Without the lock: what the system takes its time for is no matter of the heap's other regions.
   mutex_.Unlock();
   const BlockIndex first = space_.TakeChunks(count);
