@@ -95,8 +95,9 @@ ExitTicket::~ExitTicket() {
 
 // What refuses is out of the way: a hand-over that goes well runs from memory that is cold by now,
 // line after line.
-ATOLL_COLD static Status NotCommitted(const char* why) {
-  return {StatusCode::kFailedPrecondition, std::string("an ExitTicket was not committed: ") + why};
+ATOLL_COLD static Status NotCommitted(const char* why,
+                                      StatusCode code = StatusCode::kFailedPrecondition) {
+  return {code, std::string("an ExitTicket was not committed: ") + why};
 }
 
 ATOLL_COLD static Status NotPrepared(StatusCode code, const std::string& words) {
@@ -138,7 +139,10 @@ Status ExitTicket::Commit() {
   // matter.
   if (ATOLL_UNLIKELY(isolate.mutator().region().state().unsendable_count != 0) &&
       offer_->message->kind == &kRegionMessage) {
-    Status sendable = CheckSendable(isolate.mutator(), isolate.residence->carried);
+    const Status sendable = CheckSendable(isolate.mutator(), isolate.residence->carried);
+    if (sendable.code() == StatusCode::kResourceExhausted) {
+      return NotCommitted(sendable.message().c_str(), sendable.code());
+    }
     if (!sendable.ok()) return NotCommitted(sendable.message().c_str());
   }
   offer_ = nullptr;  // the isolate's now

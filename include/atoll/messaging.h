@@ -145,7 +145,8 @@ class [[nodiscard]] ExitTicket {
   /// PrepareExit or prepared another, has stored a reference to an unsendable object into the
   /// message, the turn has ended, or the ticket was committed before. A port that closes afterwards
   /// means that the message is freed. O(1), but for a region with instances of unsendable types,
-  /// where the message is walked again.
+  /// where the message is walked again; if there is no memory for the walk (kResourceExhausted),
+  /// nothing has changed, and it may be asked once more.
   Status Commit();
 
  private:

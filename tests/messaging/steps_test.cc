@@ -142,6 +142,38 @@ TEST_F(StepsTest, ACollectionBetweenPrepareExitAndCommitVoidsTheTicket) {
 
 // ---- During the walk for unsendable objects
 
+TEST_F(StepsTest, ACommitWithoutMemoryForTheWalkIsAskedAgain) {
+  const GraphTypes graph_types(heap());
+  constexpr size_t kLength = 5'000;
+  const Receiver receiver = SpawnReceiver([&](Isolate& isolate, Ref message) {
+    ExpectList(ObjectOf(message), 1, kLength);
+    isolate.Exit();
+  });
+  uint64_t refused = 0;
+  const ExitInfo info = RunIsolate([&](Isolate& isolate) {
+    MakeList(isolate, 0, 1, kLength);
+    SetField(isolate, 1, RefOf(isolate.mutator().Allocate(*graph_types.socket)));
+    auto ticket =
+        PrepareExit(isolate, receiver.to(), isolate.field(0), nullptr, {.always_adopt = true});
+    ASSERT_TRUE(ticket.ok()) << ticket.status().message();
+    for (;;) {
+      platform::faults::FailNth(Request::kRaw, refused + 1, false);
+      const Status committed = ticket.value().Commit();
+      platform::faults::Reset();
+      if (committed.ok()) break;
+      ++refused;
+      EXPECT_EQ(committed.code(), StatusCode::kResourceExhausted) << committed.message();
+      EXPECT_THAT(committed.message(), HasSubstr("no memory"));
+      ExpectList(ObjectOf(isolate.field(0)), 1, kLength);
+      ASSERT_LT(refused, 100u);
+    }
+  });
+  EXPECT_EQ(info.reason, ExitReason::kHandedOver);
+  EXPECT_GE(refused, 1u);
+  exits.WaitFor(receiver.id);
+  ExpectValid();
+}
+
 TEST_F(StepsTest, ACollectionOfTheGroupDuringTheUnsendableWalk) {
   const GraphTypes graph_types(heap());
   constexpr size_t kObjectsPerPoll = 1'000;
