@@ -29,32 +29,33 @@ std::vector<std::string> Split(const std::string& text, char at) {
   return parts;
 }
 
-/// ^C ends all isolates. The signal is blocked in all threads, and taken by one that waits for it.
-class Interrupts {
+/// ^C and its like, blocked from now on in this thread and those that it starts.
+sigset_t BlockInterrupts() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+/// A thread that waits for these signals; one ends all isolates. Ends before the universe does.
+class InterruptWatch {
  public:
-  Interrupts() {
-    sigemptyset(&signals_);
-    sigaddset(&signals_, SIGINT);
-    sigaddset(&signals_, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
-  }
-  void Watch(som::Universe& universe) {
-    thread_ = std::thread([this, &universe] {
-      int signal = 0;
-      sigwait(&signals_, &signal);
-      constexpr int kEndedBySignal = 128;
-      if (!done_) universe.Interrupt(kEndedBySignal + signal);
-    });
-  }
-  ~Interrupts() {
-    if (!thread_.joinable()) return;
+  InterruptWatch(const sigset_t& signals, som::Universe& universe)
+      : thread_([this, signals, &universe] {
+          int signal = 0;
+          sigwait(&signals, &signal);
+          constexpr int kEndedBySignal = 128;
+          if (!done_) universe.Interrupt(kEndedBySignal + signal);
+        }) {}
+  ~InterruptWatch() {
     done_ = true;
     pthread_kill(thread_.native_handle(), SIGTERM);
     thread_.join();
   }
 
  private:
-  sigset_t signals_;
   std::atomic<bool> done_{false};
   std::thread thread_;
 };
@@ -115,13 +116,13 @@ int main(int argc, char** argv) {
   options.class_path = Split(class_path, ':');
   options.isolate_limit_bytes = limit;
 
-  Interrupts interrupts;
+  const sigset_t signals = BlockInterrupts();  // before there are other threads
   auto universe = som::Universe::Create(options);
   if (!universe.ok()) {
     std::fprintf(stderr, "som: %s\n", universe.status().message().c_str());
     return 1;
   }
-  interrupts.Watch(*universe.value());
+  const InterruptWatch watch(signals, *universe.value());
   const int code = universe.value()->Run(program);
   if (gc_stats) som::PrintGcStats(*universe.value(), stderr);
   if (vm_stats) som::PrintVmStats(*universe.value(), stderr);
