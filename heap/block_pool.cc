@@ -88,17 +88,19 @@ uint64_t BlockPool::TouchSmallPages(BlockIndex chunk) const {
 BlockPool::Chunk* BlockPool::AddChunksLocked(size_t count) {
   const bool matters = options_.huge_pages && HugePagePolicy::Matters(mapped_blocks_ * kBlockSize);
   const bool huge = matters && huge_page_policy_.Wants();
-  const bool small = matters && !huge;
   // Without the lock: what the system takes its time for is no matter of the heap's other regions.
   mutex_.Unlock();
   const BlockIndex first = space_.TakeChunks(count);
   uint64_t touch_nanos = 0;
-  if (first != kNoBlock && huge) touch_nanos = TouchHugePage(first, count);
-  if (first != kNoBlock && small) touch_nanos = TouchSmallPages(first);
+  if (first != kNoBlock && matters) {
+    touch_nanos = huge ? TouchHugePage(first, count) : TouchSmallPages(first);
+  }
   mutex_.Lock();
   if (first == kNoBlock) return nullptr;
-  if (huge) huge_page_policy_.NoteHugePage(touch_nanos);
-  if (small) huge_page_policy_.NoteSmallPages(touch_nanos);
+  if (matters) {
+    huge ? huge_page_policy_.NoteHugePage(touch_nanos)
+         : huge_page_policy_.NoteSmallPages(touch_nanos);
+  }
   Chunk* head = nullptr;
   const uint64_t now = platform::NowNanos();
   for (size_t i = count; i-- > 0;) {

@@ -3,6 +3,7 @@
 #include <benchmark/benchmark.h>
 
 #include "benchmarks/micro/micro_heap.h"
+#include "benchmarks/workloads/trees.h"
 
 namespace {
 
@@ -17,6 +18,19 @@ void AllocateNode(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations());
 }
 BENCHMARK(AllocateNode)->Name("allocate/32_bytes");
+
+/// A node of a tree that is built from its leaves, roots on the way and all.
+void AllocateTree(benchmark::State& state) {
+  constexpr int kDepth = 8;
+  MicroHeap micro;
+  const AtollHeap heap = micro.heap();
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(bench::BottomUp<AtollHeap>(heap, kDepth));
+    heap.Poll();
+  }
+  state.SetItemsProcessed(state.iterations() * bench::TreeSize(kDepth));
+}
+BENCHMARK(AllocateTree)->Name("allocate/tree");
 
 void AllocateDoubles(benchmark::State& state) {
   MicroHeap micro;

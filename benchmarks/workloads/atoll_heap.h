@@ -129,13 +129,7 @@ class AtollHeap {
         Atoll::New<Node>(mutator(), *node_type_, [value](Node* node) { node->value = value; }));
   }
   ATOLL_ALWAYS_INLINE Node* Make(const Root<Node>& left, int64_t value) const {
-    return Checked(Atoll::New<Node>(
-        mutator(), *node_type_,
-        [value, this](Node* node, Node* left) {
-          node->left.Init(mutator(), node, left);
-          node->value = value;
-        },
-        left.get()));
+    return Make(left, nullptr, value);
   }
   ATOLL_ALWAYS_INLINE Node* Make(const Root<Node>& left, Node* right, int64_t value) const {
     return Checked(Atoll::New<Node>(

@@ -61,7 +61,7 @@ struct TestTypes {
   const Type* still;      ///< as pair, non-moving
 
   explicit TestTypes(Heap& heap) {
-    auto add = [&heap](TypeInfo info) {
+    auto add = [&heap](const TypeInfo& info) {
       Result<const Type*> type = heap.RegisterType(info);
       EXPECT_TRUE(type.ok()) << type.status().message();
       return type.value();

@@ -99,7 +99,13 @@ TEST_F(GatheringTest, ContentionBetweenMessagesGathers) {
     RunIsolate([&](Isolate& isolate) {
       isolate.Hold();
       for (uint32_t i = 0; i < one.contentions; ++i) scheduler().NoteContention(receiver);
-      WorkerThread::CurrentOf(group().state())->sends += one.sends;
+      uint32_t& sends = WorkerThread::CurrentOf(group().state())->sends;
+      const uint32_t before = sends;
+      if (one.sends != 0) {
+        scheduler().NoteSend();
+        EXPECT_EQ(sends, before + 1);
+      }
+      sends = before + one.sends;
       group().Kill(isolate.id(), {});
     });
     client.shutdown = nullptr;  // the target's would come when `keeper` has gone
