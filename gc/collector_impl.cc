@@ -140,28 +140,33 @@ void CollectorImpl::Dispatch(const std::vector<Finalizer>& due, RegionState& reg
   }
 }
 
-void CollectorImpl::WithRegionStopped(Mutator& mutator,
+void CollectorImpl::WithRegionStopped(Mutator& mutator, FunctionRef<bool()> wanted,
                                       FunctionRef<void(RegionState&, std::vector<Finalizer>&)> fn) {
   RegionState& region = mutator.region().state();
   std::vector<Finalizer> due;
   {
     SafepointMutexLock lock(region.collection_mutex);
+    if (!wanted()) return;
     if (region.mutators.size() == 1) {
       fn(region, due);
     } else {
       const std::vector<MutatorThread*> set(region.mutators.begin(), region.mutators.end());
       heap_.safepoints.StopMutators(set, "region collection",
-                                    [&](const StoppedScope&) { fn(region, due); });
+                                    [&](const StoppedScope&) {
+                                      if (wanted()) fn(region, due);
+                                    });
     }
     Dispatch(due, region);
   }
 }
 
 void CollectorImpl::CollectForAllocation(Mutator& mutator, Urgency urgency) {
-  const uint64_t epoch = mutator.region().state().collection_epoch;
-  WithRegionStopped(mutator, [&](RegionState& region, std::vector<Finalizer>& due) {
-    // Another mutator of the region, or a group collection, may have been faster.
-    if (region.collection_epoch != epoch && urgency == Urgency::kNurseryFull) return;
+  const RegionState& own = mutator.region().state();
+  const uint64_t epoch = own.collection_epoch;
+  const auto wanted = [&] {
+    return own.collection_epoch == epoch || urgency != Urgency::kNurseryFull;
+  };
+  WithRegionStopped(mutator, wanted, [&](RegionState& region, std::vector<Finalizer>& due) {
     if (region.AnyNoCollectScope()) return;
     const bool major = urgency == Urgency::kMemoryShort || pacing::MajorIsDue(region);
     CollectStopped(region, major ? Kind::kMajor : Kind::kMinor, MajorWorkers(region), due);
@@ -181,7 +186,8 @@ void CollectorImpl::CollectForAllocation(Mutator& mutator, Urgency urgency) {
 
 Status CollectorImpl::Collect(Mutator& mutator, Mutator::Collection kind) {
   Status status;
-  WithRegionStopped(mutator, [&](RegionState& region, std::vector<Finalizer>& due) {
+  const auto always = [] { return true; };
+  WithRegionStopped(mutator, always, [&](RegionState& region, std::vector<Finalizer>& due) {
     if (region.AnyNoCollectScope()) {
       status = {StatusCode::kFailedPrecondition,
                 "region \"" + region.options.name +

@@ -28,8 +28,9 @@ class CollectorImpl final : public Collector {
   enum class Kind : uint8_t { kMinor, kMajor, kGroup };
 
   /// Runs fn with the region's collection_mutex held and its other mutators stopped; then runs
-  /// what finalizers became due.
-  void WithRegionStopped(Mutator& mutator,
+  /// what finalizers became due. `wanted` is asked before the others are stopped, and when they
+  /// are: waiting for either, somebody else's collection may have done what is needed.
+  void WithRegionStopped(Mutator& mutator, FunctionRef<bool()> wanted,
                          FunctionRef<void(RegionState&, std::vector<Finalizer>&)> fn);
   /// One collection of one stopped region, with statistics, log and the verifier's knob.
   void CollectStopped(RegionState& region, Kind kind, int workers, std::vector<Finalizer>& due,

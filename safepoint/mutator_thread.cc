@@ -79,6 +79,7 @@ bool MutatorThread::TryLeaveBlocked() {
                ToString(state()));
   platform::MutexLock lock(manager()->impl_->mutex);
   if (hold_count_ > 0) return false;
+  SafepointManager::Impl::Undetain(*this);
   current_ = this;
   // Release: nothing to publish, but the lock orders it after the last release of a hold.
   state_.store(MutatorState::kManaged, std::memory_order_release);

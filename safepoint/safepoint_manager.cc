@@ -72,6 +72,7 @@ Status SafepointManager::Detach(MutatorThread* mutator) {
   impl.mutex.Lock();
   // The mutator is native or blocked: who wants to shake hands with it does so by itself.
   while (mutator->hold_count_ > 0 || mutator->handshakes_ != nullptr) impl.WaitForRelease();
+  Impl::Undetain(*mutator);
   impl.mutators.back()->index_ = mutator->index_;
   impl.mutators[mutator->index_] = impl.mutators.back();
   impl.mutators.pop_back();
@@ -211,6 +212,7 @@ TimeToSafepointStats SafepointManager::stats() const {
   stats.group_stops = group_stops();
   stats.set_stops = impl_->set_stops;
   stats.handshakes = impl_->handshakes;
+  stats.stop_fences = impl_->stop_fences;
   return stats;
 }
 

@@ -63,6 +63,12 @@ void SafepointManager::Impl::Lower(MutatorThread& target) {
   ATOLL_SCHEDULE_POINT("hold lowered");
 }
 
+void SafepointManager::Impl::Undetain(MutatorThread& mutator) {
+  // Relaxed, both: the bit is taken back under the lock only.
+  if ((mutator.poll_word_.load(std::memory_order_relaxed) & MutatorThread::kDetained) == 0) return;
+  mutator.poll_word_.fetch_and(~MutatorThread::kDetained, std::memory_order_relaxed);
+}
+
 void SafepointManager::Impl::WakeReleased() {
   for (Waiter* waiter : waiters) {
     if (waiter->awaiting_release) waiter->condition.NotifyOne();
@@ -83,6 +89,7 @@ void SafepointManager::Impl::WaitForRelease() {
 
 void SafepointManager::Impl::BecomeManaged(MutatorThread& mutator) {
   while (mutator.hold_count_ > 0) WaitForRelease();
+  Undetain(mutator);
   // Release: ordered by the lock; see the protocol.
   mutator.state_.store(MutatorState::kManaged, std::memory_order_release);
 }
@@ -93,7 +100,11 @@ bool SafepointManager::Impl::IsStopped(const MutatorThread& target, bool fenced)
   // Acquire (both): what the mutator, or the one that ran a handshake for it, wrote before.
   if (target.claimed_.load(std::memory_order_acquire)) return false;
   const MutatorState state = target.state();
-  if (state == MutatorState::kNative) return fenced;
+  // Relaxed: the bit cannot go while the mutator is held, nor under the lock.
+  if (state == MutatorState::kNative) {
+    return fenced ||
+           (target.poll_word_.load(std::memory_order_relaxed) & MutatorThread::kDetained) != 0;
+  }
   return state != MutatorState::kManaged;
 }
 
@@ -121,6 +132,12 @@ void SafepointManager::Impl::AwaitArrival(std::span<MutatorThread*> targets, boo
     for (size_t i = 0; i < pending.size();) {
       ATOLL_SCHEDULE_POINT("await arrival: look");
       if (IsStopped(*pending[i], fenced)) {
+        // Relaxed: read back under the lock, or with a hold. (A stop of the group runs one fence
+        // for all anyway.)
+        if (fenced && !group && pending[i]->state() == MutatorState::kNative) {
+          pending[i]->poll_word_.fetch_or(MutatorThread::kDetained, std::memory_order_relaxed);
+          ATOLL_SCHEDULE_POINT("detained");
+        }
         if (!first) last = pending[i];
         std::swap(pending[i], pending.back());
         pending = pending.first(pending.size() - 1);
@@ -196,6 +213,7 @@ void SafepointManager::Impl::AwaitArrival(std::span<MutatorThread*> targets, boo
     now = platform::NowNanos();
   }
   if (impatiently) impatient.fetch_sub(1, std::memory_order_relaxed);
+  if (fenced) ++stop_fences;
   RecordArrival(now - start, last);
 }
 
@@ -287,6 +305,7 @@ bool SafepointManager::Requester::MayRun() const {
 void SafepointManager::Requester::Run() {
   running_ = true;
   if (own_) {
+    Impl::Undetain(*self_);
     // Release: ordered by the lock; see the protocol.
     self_->state_.store(MutatorState::kManaged, std::memory_order_release);
   } else {

@@ -88,6 +88,8 @@ struct SafepointManager::Impl {
 
   void Raise(MutatorThread& target, bool asked);
   void Lower(MutatorThread& target);
+  /// Before the mutator becomes managed, or is forgotten: it pays for having been detained once.
+  static void Undetain(MutatorThread& mutator);
   /// After Lower, or when the group is given up: who waits for that with a Waiter of its own is
   /// woken here, the rest by NotifyReleased() after unlocking.
   void WakeReleased();
@@ -116,7 +118,7 @@ struct SafepointManager::Impl {
   void Report(const std::string& name, uint64_t nanos, const char* reason) const;
 
   /// Is it anything but managed, until our hold is taken back? `fenced`: a heavy fence was run
-  /// since the hold was raised.
+  /// since the hold was raised. With a hold on it, or under the lock.
   static bool IsStopped(const MutatorThread& target, bool fenced);
 
   SafepointManager* const manager;
@@ -142,6 +144,7 @@ struct SafepointManager::Impl {
   uint64_t slowest_nanos = 0;
   uint64_t set_stops = 0;
   uint64_t handshakes = 0;
+  uint64_t stop_fences = 0;
   // Read without the lock. Relaxed: a statistic.
   std::atomic<uint64_t> group_stops{0};
 };

@@ -33,7 +33,8 @@
 ///
 ///   bit 0      kStop: somebody holds this mutator: become or stay anything but managed
 ///   bit 1      kHandshake: a function waits to be run on this mutator
-///   bits 2..7  zero
+///   bit 2      kDetained: it was found native after a fence, and returns by way of the lock
+///   bits 3..7  zero
 ///   bits 8..31 client bits (RequestPoll), handed to OnPoll at the next poll
 ///
 /// How a stop works. The requester *raises a hold* on each target: under the manager's lock it
@@ -43,6 +44,11 @@
 /// before it believes in kNative the requester runs one heavy fence (atoll/fence.h); a stop in
 /// which every target answers for itself needs none. When all are stopped the requester runs its
 /// function, then takes its holds back.
+///
+/// A mutator that StopMutators found native after a fence is *detained*: it keeps kDetained when
+/// the stop is over, so that it takes the lock to become managed, where it loses the bit. As long
+/// as it is native with that bit, stopping it again needs no fence: a thread that sleeps through
+/// all collections of its region costs one, and pays with one lock when it comes back.
 ///
 /// Who may raise. A requester raises all its holds at once, and only while nobody holds the
 /// requester itself and nobody else owns a stop of the whole group; it waits for that in kBlocked
@@ -98,7 +104,8 @@ class MutatorThread {
  public:
   static constexpr uint32_t kStop = 1u << 0;
   static constexpr uint32_t kHandshake = 1u << 1;
-  static constexpr uint32_t kInterruptMask = kStop | kHandshake;
+  static constexpr uint32_t kDetained = 1u << 2;
+  static constexpr uint32_t kInterruptMask = kStop | kHandshake | kDetained;
   static constexpr uint32_t kClientShift = 8;
   static constexpr uint32_t kMaximumClientBits = (1u << (32 - kClientShift)) - 1;
 
@@ -285,6 +292,8 @@ struct TimeToSafepointStats {
   uint64_t group_stops = 0;
   uint64_t set_stops = 0;
   uint64_t handshakes = 0;
+  /// Heavy fences that stops have run: at most one each.
+  uint64_t stop_fences = 0;
   Histogram histogram;
 };
 

@@ -88,6 +88,27 @@ TEST_F(SharedRegion, ACollectionStopsTheMutatorsOfItsRegionAndNoOthers) {
   EXPECT_EQ(heap().safepoints().group_stops(), 0u);
 }
 
+// Who finds the nursery full while another collects waits, and then finds it empty: to stop the
+// others once more would be for nothing.
+TEST_F(SharedRegion, EachStopIsForACollection) {
+  heap();
+  std::unique_ptr<Region> region = heap().CreateRegion({}).value();
+  std::vector<std::unique_ptr<Mutator>> mutators;
+  for (int t = 0; t < 2; ++t) mutators.push_back(region->AttachMutator("mutator").value());
+  std::vector<std::thread> threads;
+  for (const std::unique_ptr<Mutator>& mutator : mutators) {
+    threads.emplace_back([this, &mutator] {
+      const ManagedScope managed(*mutator);
+      for (uint64_t i = 0; i < 200'000; ++i) ASSERT_TRUE(NewPair(*mutator, i));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  const RegionStats stats = region->stats();
+  EXPECT_GE(stats.minors, 20u);
+  EXPECT_EQ(heap().safepoints().stats().set_stops, stats.minors + stats.majors);
+  for (const std::unique_ptr<Mutator>& mutator : mutators) ASSERT_TRUE(mutator->Detach().ok());
+}
+
 TEST_F(SharedRegion, ANoCollectScopeOfOneForbidsCollectionsToAll) {
   heap();
   std::unique_ptr<Region> region = heap().CreateRegion({}).value();

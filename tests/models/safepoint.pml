@@ -1,9 +1,9 @@
 // Stopping mutators: polls, native transitions, the asymmetric fence, and who waits for whom.
 //
 // Mirrors, step by step: MutatorThread::{Poll, EnterNative, LeaveNative}, and in the manager Raise,
-// Lower, Answer, ArriveIfHeld, BecomeManaged, AwaitArrival, WaitForRelease, NotifyReleased,
-// StopMutators, TryHandshake, and of Handshake QueueHandshake, UnqueueHandshake, RunHandshakes and
-// AwaitHandshake.
+// Lower, Undetain, Answer, ArriveIfHeld, BecomeManaged, AwaitArrival, WaitForRelease,
+// NotifyReleased, StopMutators, TryHandshake, and of Handshake QueueHandshake, UnqueueHandshake,
+// RunHandshakes and AwaitHandshake.
 //
 // Memory: what a mutator stores into its state goes through a store buffer (x86: TSO), which the
 // process Memory empties at some time. A light fence does nothing, the heavy one waits until all
@@ -19,7 +19,8 @@
 //
 // Wrong on purpose: NO_HEAVY_FENCE (native is believed at once), NO_BOUND (a requester parks for
 // good without having run a heavy fence), NO_HOLD (going back to managed state looks at no holds),
-// UNQUEUED_FIRST (who claims a target takes its request off before it raises its hold).
+// UNQUEUED_FIRST (who claims a target takes its request off before it raises its hold),
+// DETAINED_UNSEEN (leaving native state looks at the other bits only).
 
 #define MUTATORS 2
 #define STEPS 2
@@ -30,6 +31,7 @@ mtype state[MUTATORS] = kNative;                // as others see it
 chan buffer[MUTATORS] = [2] of { mtype };       // stores on their way
 bool kstop[MUTATORS];                           // the poll word's bits
 bool khandshake[MUTATORS];
+bool kdetained[MUTATORS];
 byte holds[MUTATORS];
 bool mutex;
 byte parked, resumed;                           // the condition `resume`: how often it was notified
@@ -99,6 +101,7 @@ inline ArriveAndBecomeManaged(m, seen) {
   :: else -> break
   od;
 #endif
+  kdetained[m] = false;
   buffer[m]!kManaged
 }
 
@@ -127,10 +130,16 @@ inline Answer(m, seen) {
   Run(m)
 }
 
+#ifdef DETAINED_UNSEEN
+#define DETAINED(m) false
+#else
+#define DETAINED(m) kdetained[m]
+#endif
+
 inline LeaveNative(m, seen) {
   buffer[m]!kManaged;
   if
-  :: kstop[m] || khandshake[m] -> Answer(m, seen)
+  :: kstop[m] || khandshake[m] || DETAINED(m) -> Answer(m, seen)
   :: else -> Run(m)
   fi
 }
@@ -169,7 +178,8 @@ inline Look(m) {
 #else
   :: !arrived[m] && state[m] == kNative ->
     if
-    :: fenced -> arrived[m] = true
+    :: fenced -> arrived[m] = true; kdetained[m] = true
+    :: !fenced && kdetained[m] -> arrived[m] = true
     :: else -> any_native = true
     fi
 #endif
@@ -280,14 +290,15 @@ proctype Shaker(byte m) {
   Lock();
   do
   :: answered -> break
-  :: !answered && queued && state[m] == kNative && !fenced ->
+  :: !answered && queued && state[m] == kNative && !fenced && !kdetained[m] ->
 #ifndef NO_HEAVY_FENCE
     Unlock();
     HeavyFence();
     Lock();
 #endif
     fenced = true
-  :: !answered && queued && (state[m] == kAtSafepoint || (state[m] == kNative && fenced)) ->
+  :: !answered && queued && (state[m] == kAtSafepoint ||
+                          (state[m] == kNative && (fenced || kdetained[m]))) ->
     if
     :: holds[m] > 0 -> WaitForRelease(seen)
     :: else ->
