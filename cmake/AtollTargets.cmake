@@ -1,5 +1,9 @@
 # The library: one object target per layer, and from all of them libatoll.a and libatoll.so.
 
+# Of what is compiled in batches, which some presets ask for: small ones, so that every processor has some. (That
+# each source compiles by itself the release build shows, and clang-tidy.)
+set(CMAKE_UNITY_BUILD_BATCH_SIZE 6)
+
 # What holds for the library and for all who include its headers. The inline paths depend on these
 # definitions, so they travel with the installed package.
 add_library(atoll_config INTERFACE)
@@ -54,6 +58,7 @@ foreach(layer IN LISTS ATOLL_LAYERS)
     continue()
   endif()
   file(GLOB headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/${layer}/*.h")
+  file(GLOB large_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/${layer}/cycle_*.cc")
   add_library(atoll_${layer} OBJECT ${sources} ${headers})
   # No exceptions, and no use of RTTI; but type information is emitted, so that embedders who
   # derive from the library's classes may be built with it.
@@ -61,6 +66,8 @@ foreach(layer IN LISTS ATOLL_LAYERS)
   target_link_libraries(atoll_${layer}
     PUBLIC atoll_config atoll_private_headers
     PRIVATE atoll_warnings ${atoll_dependencies} nlohmann_json::nlohmann_json)
+  # One collector for each encoding: each is as much to compile as a batch.
+  set_source_files_properties(${large_sources} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   list(APPEND atoll_objects $<TARGET_OBJECTS:atoll_${layer}>)
   list(APPEND ATOLL_PRESENT_LAYERS ${layer})
 endforeach()
@@ -98,6 +105,15 @@ if(ATOLL_SANITIZE)
   target_link_libraries(atoll_sanitizer_options PRIVATE atoll_config atoll_warnings)
   target_sources(atoll_program_options INTERFACE $<TARGET_OBJECTS:atoll_sanitizer_options>)
 endif()
+
+# atoll_compile_in_batches(TARGET): compiles several of its sources at a time, which halves the minutes: most of
+# them go into the headers that all include. Not in a debug build, which is there for changing one file after
+# another.
+function(atoll_compile_in_batches target)
+  if(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON)
+  endif()
+endfunction()
 
 # atoll_add_program(NAME SOURCE...): an executable on the static library that sees private headers.
 function(atoll_add_program name)

@@ -10,12 +10,6 @@
 namespace Atoll {
 namespace {
 
-// The regions' locks come before the Shared space's.
-HeapState& MakeAllWalkable(HeapState& heap) {
-  for (RegionState* region : heap.regions) MakeWalkable(*region);
-  return heap;
-}
-
 uintptr_t KeyOf(BlockIndex block) { return uintptr_t{block} + 1; }
 
 }  // namespace

@@ -151,10 +151,9 @@ void CollectorImpl::WithRegionStopped(Mutator& mutator, FunctionRef<bool()> want
       fn(region, due);
     } else {
       const std::vector<MutatorThread*> set(region.mutators.begin(), region.mutators.end());
-      heap_.safepoints.StopMutators(set, "region collection",
-                                    [&](const StoppedScope&) {
-                                      if (wanted()) fn(region, due);
-                                    });
+      heap_.safepoints.StopMutators(set, "region collection", [&](const StoppedScope&) {
+        if (wanted()) fn(region, due);
+      });
     }
     Dispatch(due, region);
   }

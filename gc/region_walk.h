@@ -65,6 +65,13 @@ inline void MakeWalkable(RegionState& region) {
   }
 }
 
+/// The same for all regions: before the Shared space's lock is taken, since the regions' locks come
+/// first. All mutators are stopped. Returns the heap.
+inline HeapState& MakeAllWalkable(HeapState& heap) {
+  for (RegionState* region : heap.regions) MakeWalkable(*region);
+  return heap;
+}
+
 /// All blocks of a region, heads of large objects; its allocators retired. fn(block, part).
 template <typename Fn>
 void ForEachBlock(RegionState& region, Fn fn) {

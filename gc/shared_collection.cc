@@ -11,13 +11,6 @@ namespace {
 
 Slot WeakSlotOf(uintptr_t object) { return Slot(object + kHeaderSize); }
 
-// All regions' allocators are retired before the Shared space's lock is taken: the regions' locks
-// come first.
-HeapState& MakeAllWalkable(HeapState& heap) {
-  for (RegionState* region : heap.regions) MakeWalkable(*region);
-  return heap;
-}
-
 }  // namespace
 
 SharedCollection::SharedCollection(HeapState& heap, const StoppedScope& stopped)

@@ -10,10 +10,6 @@
 namespace Atoll {
 namespace {
 
-Status Violated(std::string message) {
-  return {StatusCode::kInvariantViolated, std::move(message)};
-}
-
 // `check` must outlive it.
 class RootChecker final : public RootVisitor {
  public:

@@ -12,10 +12,6 @@
 namespace Atoll {
 namespace {
 
-Status Violated(std::string message) {
-  return {StatusCode::kInvariantViolated, std::move(message)};
-}
-
 // Set in blocks of Old while they are collected, and at no other time.
 constexpr uint8_t kCollectionFlags =
     block_flags::kHasKept | block_flags::kCandidate | block_flags::kAdopted;

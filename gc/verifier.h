@@ -1,11 +1,19 @@
 #ifndef ATOLL_GC_VERIFIER_H_
 #define ATOLL_GC_VERIFIER_H_
 
+#include <string>
+#include <utility>
+
 #include "atoll/status.h"
 #include "heap/heap_state.h"
 #include "heap/region_state.h"
 
 namespace Atoll {
+
+/// What a check of invariants has found.
+inline Status Violated(std::string message) {
+  return {StatusCode::kInvariantViolated, std::move(message)};
+}
 
 /// Checks a stopped region against the invariants:
 ///   I1  its objects and roots refer to its own objects, or to shared ones, at their starts
@@ -27,8 +35,7 @@ Status VerifyBlocks(HeapState& heap);
 ///  - what GroupRoots::Verify checks;
 ///  - I4: each block of the Shared space is in one list, tagged for it, and they add up;
 ///  - I6: its mark bits are starts of objects of registered types that do not overlap, and the
-///  lines
-///    that these reach into are covered.
+///    lines that these reach into are covered.
 Status VerifyShared(HeapState& heap, const StoppedScope& stopped);
 
 }  // namespace Atoll

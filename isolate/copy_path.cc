@@ -13,7 +13,6 @@ namespace Atoll {
 namespace {
 
 constexpr size_t kStepsAtEachEnd = 8;
-constexpr size_t kObjectsPerPoll = 1000;
 
 // How many references lie before bit `bit`.
 size_t Rank(const std::vector<uint64_t>& bitmap, size_t bit) {

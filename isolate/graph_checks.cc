@@ -19,8 +19,6 @@
 namespace Atoll {
 namespace {
 
-constexpr size_t kObjectsPerPoll = 1000;
-
 enum class Verdict : uint8_t {
   kFine,       // and what it refers to is looked at
   kFineWhole,  // with all that it refers to

@@ -8,9 +8,9 @@
 namespace Atoll {
 namespace {
 
-class Check {
+class PackedCheck {
  public:
-  Check(const HeapState& heap, const PackedGraph& graph, const std::string& whose)
+  PackedCheck(const HeapState& heap, const PackedGraph& graph, const std::string& whose)
       : heap_(heap), graph_(graph), whose_(whose), starts_(graph.data_bytes / sizeof(Word)) {}
 
   Status Run() {
@@ -106,7 +106,7 @@ class Check {
 }  // namespace
 
 Status CheckPacked(const HeapState& heap, const PackedGraph& graph, const std::string& whose) {
-  return Check(heap, graph, whose).Run();
+  return PackedCheck(heap, graph, whose).Run();
 }
 
 }  // namespace Atoll

@@ -34,12 +34,12 @@ run_format() {
 
 # One file for clang-tidy; passed over while nothing has changed since it was found clean.
 tidy_one() {
-  local stamp=build/clang/tidy/$1.clean output
+  local stamp=build/tidy/clean/$1 output
   if [ -e "$stamp" ] && [ -z "$(find "$1" .clang-tidy include "${@:2}" -name '*.cc' -not -path "$1" \
     -prune -o -type f -newer "$stamp" -print -quit)" ]; then
     return
   fi
-  if ! output=$(clang-tidy --quiet -p build/clang "$1" 2>&1); then
+  if ! output=$(clang-tidy --quiet -p build/tidy "$1" 2>&1); then
     grep -vE '^[0-9]+ warnings? (generated|treated)' <<<"$output" || true
     return 1
   fi
@@ -50,7 +50,9 @@ tidy_one() {
 check_tidy() {
   local folders=() folder
   need_preset clang check
-  configure clang clang
+  # For its list of what is compiled, file by file.
+  configure clang tidy -DCMAKE_UNITY_BUILD=OFF -DATOLL_BUILD_TESTS=OFF -DATOLL_BUILD_BENCHMARKS=OFF \
+    -DATOLL_BUILD_EXAMPLES=OFF
   for folder in "${layer_folders[@]}"; do
     [ ! -d "$folder" ] || folders+=("$folder")
   done

@@ -2,12 +2,12 @@
 // region, instances of unsendable types in it or none, and how many send. The receiver's figures
 // are by how much the message has made it grow, after its next major collection, which is timed.
 
-#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "benchmarks/atoll_bench/isolate_world.h"
 #include "benchmarks/atoll_bench/isolates.h"
+#include "benchmarks/workloads/measure.h"
 
 namespace bench {
 namespace {
@@ -107,11 +107,6 @@ struct ExitCell {
     self.world.Spawn(Work, &self);
   }
 };
-
-double Median(std::vector<double>& values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 void RunCell(const IsolateOptions& options, size_t live, size_t garbage, bool has_unsendable,
              int children, bool always_adopt, const std::string& name, const Report& report,

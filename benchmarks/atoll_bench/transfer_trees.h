@@ -1,11 +1,11 @@
 #ifndef ATOLL_BENCHMARKS_ATOLL_BENCH_TRANSFER_TREES_H_
 #define ATOLL_BENCHMARKS_ATOLL_BENCH_TRANSFER_TREES_H_
 
-#include <algorithm>
 #include <vector>
 
 #include "benchmarks/atoll_bench/isolate_world.h"
 #include "benchmarks/atoll_bench/isolates.h"
+#include "benchmarks/workloads/measure.h"
 
 /// What the transfer workloads have in common: the trees, and how often.
 
@@ -34,11 +34,6 @@ inline AtollNode* BuildTree(const IsolateWorld& world, Atoll::Isolate& isolate, 
 inline int64_t CountTree(const AtollNode* node) {
   return node == nullptr ? 0
                          : node->value + CountTree(node->left.get()) + CountTree(node->right.get());
-}
-
-inline double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 /// Trees made of this size.

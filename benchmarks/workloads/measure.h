@@ -1,6 +1,7 @@
 #ifndef ATOLL_BENCHMARKS_WORKLOADS_MEASURE_H_
 #define ATOLL_BENCHMARKS_WORKLOADS_MEASURE_H_
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -14,6 +15,13 @@
 /// are the same in all programs, and the lines of figures.
 
 namespace bench {
+
+/// Of at least one value.
+inline double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 != 0 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
 
 inline uint64_t NowNanos() {
   timespec time;

@@ -267,13 +267,8 @@ Outcome Negated(Process& process, Ref* values) {
   return process.ReturnNew(values, AddIntegers(process, &zero, &values[0], true));
 }
 
-bool IsText(Process& process, Ref value) {
-  const Kind kind = process.universe().KindOf(value);
-  return kind == Kind::kString || kind == Kind::kSymbol;
-}
-
 Outcome IntegerFromString(Process& process, Ref* values) {
-  if (!IsText(process, values[1])) return process.Fail("the argument is a String");
+  if (!process.universe().IsText(values[1])) return process.Fail("the argument is a String");
   const std::string text(process.universe().TextOf(values[1]));
   const size_t start = text.size() > 1 && text[0] == '-' ? 1 : 0;
   const bool is_number =
@@ -322,7 +317,7 @@ Outcome PositiveInfinity(Process& process, Ref* values) {
 }
 
 Outcome DoubleFromString(Process& process, Ref* values) {
-  if (!IsText(process, values[1])) return process.Fail("the argument is a String");
+  if (!process.universe().IsText(values[1])) return process.Fail("the argument is a String");
   const std::string text(process.universe().TextOf(values[1]));
   double value = NAN;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);

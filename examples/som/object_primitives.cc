@@ -10,10 +10,6 @@
 namespace som {
 namespace {
 
-bool IsText(Process& process, Ref value) {
-  const Kind kind = process.universe().KindOf(value);
-  return kind == Kind::kString || kind == Kind::kSymbol;
-}
 std::string ClassNameOf(Process& process, Ref value) {
   return process.universe().ClassOf(value)->name->text();
 }
@@ -175,7 +171,7 @@ Outcome InstVarAtPut(Process& process, Ref* values) {
 
 Outcome InstVarNamed(Process& process, Ref* values) {
   const Class* info = process.universe().ClassOf(values[0]);
-  if (IsText(process, values[1]) && info->kind == Kind::kInstance) {
+  if (process.universe().IsText(values[1]) && info->kind == Kind::kInstance) {
     for (size_t i = info->fields.size(); i-- > 0;) {
       if (info->fields[i]->view() != process.universe().TextOf(values[1])) continue;
       return Process::Return(values, To<Instance>(values[0])->fields()[i]);

@@ -11,10 +11,6 @@
 namespace som {
 namespace {
 
-bool IsText(Process& process, Ref value) {
-  const Kind kind = process.universe().KindOf(value);
-  return kind == Kind::kString || kind == Kind::kSymbol;
-}
 std::string_view TextOf(Process& process, Ref value) { return process.universe().TextOf(value); }
 
 Outcome Length(Process& process, Ref* values) {
@@ -22,7 +18,7 @@ Outcome Length(Process& process, Ref* values) {
 }
 
 Outcome Concatenate(Process& process, Ref* values) {
-  if (!IsText(process, values[1])) return process.Fail("the argument is a String");
+  if (!process.universe().IsText(values[1])) return process.Fail("the argument is a String");
   const size_t first = TextOf(process, values[0]).size();
   const size_t second = TextOf(process, values[1]).size();
   // May collect: the texts are looked at afterwards.
@@ -58,8 +54,8 @@ Outcome Hashcode(Process& process, Ref* values) {
 // A Symbol equals a String of its text, though it is not the same object.
 Outcome Equal(Process& process, Ref* values) {
   const bool equal =
-      values[0] == values[1] ||
-      (IsText(process, values[1]) && TextOf(process, values[0]) == TextOf(process, values[1]));
+      values[0] == values[1] || (process.universe().IsText(values[1]) &&
+                                 TextOf(process, values[0]) == TextOf(process, values[1]));
   return Process::Return(values, process.universe().Boolean(equal));
 }
 

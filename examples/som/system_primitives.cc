@@ -29,11 +29,6 @@ std::optional<uint32_t> FieldNamedBy(Process& process, Ref value) {
   if (!field) process.Fail("no memory for a global");
   return field;
 }
-bool IsText(Process& process, Ref value) {
-  const Kind kind = process.universe().KindOf(value);
-  return kind == Kind::kString || kind == Kind::kSymbol;
-}
-
 Outcome Global(Process& process, Ref* values) {
   const auto field = FieldNamedBy(process, values[1]);
   if (!field) return Outcome::kFailed;
@@ -75,7 +70,7 @@ Outcome Load(Process& process, Ref* values) {
 
 // nil if it cannot be read.
 Outcome LoadFile(Process& process, Ref* values) {
-  if (!IsText(process, values[1])) return process.Fail("the name of a file is a String");
+  if (!process.universe().IsText(values[1])) return process.Fail("the name of a file is a String");
   const std::string path(process.universe().TextOf(values[1]));
   std::string text;
   std::string why;
@@ -97,7 +92,7 @@ Outcome Exit(Process& process, Ref* values) {
 
 template <bool kToError, bool kNewline>
 Outcome Print(Process& process, Ref* values) {
-  if (!IsText(process, values[1])) {
+  if (!process.universe().IsText(values[1])) {
     return process.Fail("what is printed is a String, not an instance of " +
                         process.universe().ClassOf(values[1])->name->text());
   }

@@ -126,6 +126,10 @@ class Universe final : public Atoll::GroupClient {
   Ref DoubleLiteral(double value);
   Ref IntegerLiteral(std::string_view digits);
 
+  bool IsText(Ref value) const {
+    const Kind kind = KindOf(value);
+    return kind == Kind::kString || kind == Kind::kSymbol;
+  }
   /// The text of a string or symbol.
   std::string_view TextOf(Ref value) const;
 

@@ -36,7 +36,7 @@ TEST_F(EnteredIsolateTest, IsCurrentAndManagedUntilItIsDestroyed) {
 
 TEST_F(EnteredIsolateTest, WaitsForMessages) {
   auto entered = Enter();
-  TestPort port;
+  HeldPort port;
   uint64_t sum = 0;
   port.Open(entered->isolate(), [&](Isolate&, Ref message) { sum += ValueOf(message); });
   Spawn([&](Isolate& isolate) {
@@ -53,7 +53,7 @@ TEST_F(EnteredIsolateTest, WaitsForMessages) {
 TEST_F(EnteredIsolateTest, OthersCollectAndVerifyWhileItWaits) {
   auto entered = Enter();
   MakeList(entered->isolate(), 0, 1, 1000);
-  TestPort port;
+  HeldPort port;
   int handled = 0;
   port.Open(entered->isolate(), [&](Isolate&, Ref) { ++handled; });
   std::thread other([&] {

@@ -17,11 +17,11 @@ constexpr size_t kMany = 5000;
 
 class ExitTest : public PortTest {
  protected:
-  static Result<ExitTicket> Prepare(Isolate& isolate, const TestPort& port, Ref root,
+  static Result<ExitTicket> Prepare(Isolate& isolate, const HeldPort& port, Ref root,
                                     SendStatus* status = nullptr) {
     return PrepareExit(isolate, port.to(), root, status, {.always_adopt = true});
   }
-  static void SendAndExit(Isolate& isolate, const TestPort& port, Ref root) {
+  static void SendAndExit(Isolate& isolate, const HeldPort& port, Ref root) {
     auto ticket = Prepare(isolate, port, root);
     ASSERT_TRUE(ticket.ok()) << ticket.status().message();
     const Status committed = ticket.value().Commit();
@@ -39,7 +39,7 @@ class ExitTest : public PortTest {
 };
 
 TEST_F(ExitTest, AListArrivesAndIsTheReceivers) {
-  TestPort port;
+  HeldPort port;
   SpawnReceiver(port, [&](Isolate& isolate, Ref message) {
     SetField(isolate, 0, message);
     ExpectList(ObjectOf(isolate.field(0)), 7, kMany);
@@ -60,7 +60,7 @@ TEST_F(ExitTest, AListArrivesAndIsTheReceivers) {
 
 TEST_F(ExitTest, ASmallMessageKeepsNoBlockOfTheRegionThatItCameIn) {
   if (IsStressed(heap())) GTEST_SKIP() << "more moves than the rule would have";
-  TestPort port;
+  HeldPort port;
   SpawnReceiver(port, [&](Isolate& isolate, Ref message) {
     const auto blocks_after_major = [&] {
       EXPECT_TRUE(isolate.mutator().Collect(Mutator::Collection::kMajor).ok());
@@ -84,7 +84,7 @@ TEST_F(ExitTest, ASmallMessageKeepsNoBlockOfTheRegionThatItCameIn) {
 }
 
 TEST_F(ExitTest, CyclesAndIdentityHashesAreKept) {
-  TestPort port;
+  HeldPort port;
   std::atomic<uint32_t> hash{0};
   SpawnReceiver(port, [&](Isolate& isolate, Ref message) {
     const ObjectPtr first = ObjectOf(message);
@@ -103,7 +103,7 @@ TEST_F(ExitTest, CyclesAndIdentityHashesAreKept) {
 }
 
 TEST_F(ExitTest, ATinyResultLeavesTheRestBehind) {
-  TestPort port;
+  HeldPort port;
   SpawnReceiver(port, [&](Isolate& isolate, Ref message) {
     EXPECT_EQ(IdAt(ObjectOf(message)), 9u);
     EXPECT_LE(isolate.mutator().region().stats().block_bytes, 4 * kBlockSize);
@@ -121,7 +121,7 @@ TEST_F(ExitTest, ATinyResultLeavesTheRestBehind) {
 }
 
 TEST_F(ExitTest, WhatTheMessageDoesNotReachGoesWithTheNextMajor) {
-  TestPort port;
+  HeldPort port;
   SpawnReceiver(port, [&](Isolate& isolate, Ref message) {
     SetField(isolate, 0, message);
     EXPECT_EQ(isolate.mutator().region().stats().adoptions, 1u);
@@ -139,7 +139,7 @@ TEST_F(ExitTest, WhatTheMessageDoesNotReachGoesWithTheNextMajor) {
 }
 
 TEST_F(ExitTest, ImmediatesAndSharedRootsPass) {
-  TestPort port;
+  HeldPort port;
   std::atomic<int> got{0};
   SpawnReceiver(port, [&](Isolate& isolate, Ref message) {
     if (message == Immediate(5)) {
@@ -161,7 +161,7 @@ TEST_F(ExitTest, ImmediatesAndSharedRootsPass) {
 }
 
 TEST_F(ExitTest, NativeFinalizersComeAlong) {
-  TestPort port;
+  HeldPort port;
   std::atomic<int> finalized{0};
   SpawnReceiver(port, [&](Isolate& isolate, Ref message) {
     SetField(isolate, 0, message);
@@ -187,8 +187,8 @@ TEST_F(ExitTest, NativeFinalizersComeAlong) {
 }
 
 TEST_F(ExitTest, PersistentsPinsAndPortsStayBehind) {
-  TestPort port;
-  TestPort own;
+  HeldPort port;
+  HeldPort own;
   SpawnReceiver(port, [&](Isolate& isolate, Ref message) {
     SetField(isolate, 0, message);
     EXPECT_FALSE(isolate.mutator().Unpin(ObjectOf(message)).ok()) << "it is not pinned any more";
@@ -212,7 +212,7 @@ TEST_F(ExitTest, PersistentsPinsAndPortsStayBehind) {
 }
 
 TEST_F(ExitTest, HandlesOpenWhenItCommitsAreNoMatter) {
-  TestPort port;
+  HeldPort port;
   SpawnReceiver(port, [&](Isolate&, Ref message) {
     ExpectList(ObjectOf(message), 0, 100);
     port.Close();
@@ -247,7 +247,7 @@ class ExitRefusedTest : public ExitTest {
 };
 
 TEST_F(ExitRefusedTest, ByAClosedPort) {
-  TestPort port;
+  HeldPort port;
   RunIsolate([&](Isolate& isolate) {
     port.Open(isolate, [](Isolate&, Ref) {});
     port.Close();
@@ -259,7 +259,7 @@ TEST_F(ExitRefusedTest, ByAClosedPort) {
 }
 
 TEST_F(ExitRefusedTest, ByAFullPort) {
-  TestPort port;
+  HeldPort port;
   Event go_on;
   const IsolateId receiver = SpawnReceiver(port, [&](Isolate&, Ref) {}, {.max_messages = 1});
   ASSERT_TRUE(group().Pause(receiver));
@@ -272,7 +272,7 @@ TEST_F(ExitRefusedTest, ByAFullPort) {
 }
 
 TEST_F(ExitRefusedTest, ByAPortThatNeverTakesSoMuch) {
-  TestPort port;
+  HeldPort port;
   const IsolateId receiver = SpawnReceiver(port, [](Isolate&, Ref) {}, {.max_bytes = 1'000});
   SendStatus status;
   ExpectRefused([&](Isolate& isolate) { return Prepare(isolate, port, isolate.field(0), &status); },
@@ -282,7 +282,7 @@ TEST_F(ExitRefusedTest, ByAPortThatNeverTakesSoMuch) {
 }
 
 TEST_F(ExitRefusedTest, OnAnotherThread) {
-  TestPort port;
+  HeldPort port;
   const IsolateId receiver = SpawnReceiver(port, [](Isolate&, Ref) {});
   ExpectRefused(
       [&](Isolate& isolate) {
@@ -296,7 +296,7 @@ TEST_F(ExitRefusedTest, OnAnotherThread) {
 }
 
 TEST_F(ExitRefusedTest, WithSeveralMutators) {
-  TestPort port;
+  HeldPort port;
   const IsolateId receiver = SpawnReceiver(port, [](Isolate&, Ref) {});
   ExpectRefused(
       [&](Isolate& isolate) {
@@ -311,7 +311,7 @@ TEST_F(ExitRefusedTest, WithSeveralMutators) {
 
 TEST_F(ExitRefusedTest, OfAnUnsendableObjectDeepInside) {
   const Type* socket = AddUnsendable();
-  TestPort port;
+  HeldPort port;
   const IsolateId receiver = SpawnReceiver(port, [](Isolate&, Ref) {});
   ExpectRefused(
       [&](Isolate& isolate) {
@@ -331,7 +331,7 @@ TEST_F(ExitRefusedTest, OfAnUnsendableObjectDeepInside) {
 
 TEST_F(ExitTest, UnsendableObjectsThatAreNotReachedAreNoMatter) {
   const Type* socket = AddUnsendable();
-  TestPort port;
+  HeldPort port;
   SpawnReceiver(port, [&](Isolate& isolate, Ref message) {
     SetField(isolate, 0, message);
     EXPECT_EQ(isolate.mutator().region().state().unsendable_count, 1u);
@@ -356,7 +356,7 @@ TEST_F(ExitTest, UnsendableObjectsThatAreNotReachedAreNoMatter) {
 }
 
 TEST_F(ExitTest, ATicketIsVoidOnceTheIsolateHasAllocated) {
-  TestPort port;
+  HeldPort port;
   const IsolateId receiver = SpawnReceiver(port, [](Isolate&, Ref) { ADD_FAILURE(); });
   RunIsolate([&](Isolate& isolate) {
     MakeList(isolate, 0, 0, 100);
@@ -372,7 +372,7 @@ TEST_F(ExitTest, ATicketIsVoidOnceTheIsolateHasAllocated) {
 // The object is there when it is validated, but only then becomes part of the message.
 TEST_F(ExitTest, ATicketIsVoidOnceAnUnsendableObjectIsStoredIntoTheMessage) {
   const Type* socket = AddUnsendable();
-  TestPort port;
+  HeldPort port;
   const IsolateId receiver = SpawnReceiver(port, [](Isolate&, Ref) { ADD_FAILURE(); });
   RunIsolate([&](Isolate& isolate) {
     Mutator& mutator = isolate.mutator();
@@ -391,7 +391,7 @@ TEST_F(ExitTest, ATicketIsVoidOnceAnUnsendableObjectIsStoredIntoTheMessage) {
 }
 
 TEST_F(ExitTest, ATicketIsNotCommittedOnAnotherThread) {
-  TestPort port;
+  HeldPort port;
   const IsolateId receiver = SpawnReceiver(port, [](Isolate&, Ref) { ADD_FAILURE(); });
   RunIsolate([&](Isolate& isolate) {
     MakeList(isolate, 0, 0, 100);
@@ -405,7 +405,7 @@ TEST_F(ExitTest, ATicketIsNotCommittedOnAnotherThread) {
 }
 
 TEST_F(ExitTest, ATicketIsCommittedOnce) {
-  TestPort port;
+  HeldPort port;
   std::atomic<int> got{0};
   SpawnReceiver(port, [&](Isolate&, Ref) {
     ++got;
@@ -431,11 +431,11 @@ TEST_F(ExitTest, ATicketIsVoidAfterItsTurn) {
   client.leave = [&](Isolate& isolate) {
     if (isolate.field(0).word != 0) parked.Set();
   };
-  TestPort port;
+  HeldPort port;
   const IsolateId receiver = SpawnReceiver(port, [](Isolate&, Ref) { ADD_FAILURE(); });
   std::optional<ExitTicket> dropped;
   std::optional<ExitTicket> committed;
-  TestPort own;
+  HeldPort own;
   const IsolateId sender = SpawnReceiver(own, [&](Isolate& isolate, Ref message) {
     if (message == Immediate(1)) {
       MakeList(isolate, 0, 0, 20);
@@ -461,7 +461,7 @@ TEST_F(ExitTest, ATicketIsVoidAfterItsTurn) {
 }
 
 TEST_F(ExitTest, TheLastOfTwoTicketsCounts) {
-  TestPort port;
+  HeldPort port;
   std::atomic<int> got{0};
   SpawnReceiver(port, [&](Isolate&, Ref message) {
     ExpectList(ObjectOf(message), 50, 100);
@@ -481,7 +481,7 @@ TEST_F(ExitTest, TheLastOfTwoTicketsCounts) {
 }
 
 TEST_F(ExitTest, ADroppedTicketChangesNothing) {
-  TestPort port;
+  HeldPort port;
   const IsolateId receiver =
       SpawnReceiver(port, [](Isolate&, Ref) { ADD_FAILURE(); }, {.max_messages = 1});
   const ExitInfo info = RunIsolate([&](Isolate& isolate) {
@@ -496,7 +496,7 @@ TEST_F(ExitTest, ADroppedTicketChangesNothing) {
 // ---- Receivers that do not receive
 
 TEST_F(ExitTest, WhatIsNotReceivedIsFreed) {
-  TestPort port;
+  HeldPort port;
   std::atomic<int> finalized{0};
   const IsolateId receiver =
       SpawnReceiver(port, [](Isolate&, Ref) { ADD_FAILURE() << "it is paused, then killed"; });
@@ -518,7 +518,7 @@ TEST_F(ExitTest, WhatIsNotReceivedIsFreed) {
 }
 
 TEST_F(ExitTest, APortThatClosesAfterTheCommitFreesTheMessage) {
-  TestPort port;
+  HeldPort port;
   std::atomic<int> finalized{0};
   const IsolateId receiver = SpawnReceiver(port, [](Isolate&, Ref) { ADD_FAILURE(); });
   const ExitInfo info = RunIsolate([&](Isolate& isolate) {

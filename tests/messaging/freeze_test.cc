@@ -65,7 +65,7 @@ TEST_F(FreezeTest, LargeObjectsAndArraysToo) {
 }
 
 TEST_F(FreezeTest, SentItIsTheSameObject) {
-  TestPort port;
+  HeldPort port;
   std::atomic<Word> sent{0};
   std::atomic<int> got{0};
   SpawnReceiver(port, [&](Isolate& isolate, Ref message) {
@@ -84,7 +84,7 @@ TEST_F(FreezeTest, SentItIsTheSameObject) {
 }
 
 TEST_F(FreezeTest, OnlyMessagesAndParkedIsolatesHoldIt) {
-  TestPort port;
+  HeldPort port;
   Event parked;
   client.leave = [&](Isolate& isolate) {
     if (isolate.field(1).word != 0) parked.Set();

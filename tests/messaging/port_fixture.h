@@ -12,7 +12,7 @@
 namespace Atoll {
 
 /// A port of an isolate, and what it does with messages. Lives as long as the test.
-class TestPort {
+class HeldPort {
  public:
   using Handler = std::function<void(Isolate&, Ref)>;
 
@@ -21,7 +21,7 @@ class TestPort {
     auto port = ReceivePort::Open(
         isolate,
         [](Isolate& current, Ref message, void* data) {
-          static_cast<TestPort*>(data)->handler_(current, message);
+          static_cast<HeldPort*>(data)->handler_(current, message);
         },
         this, options);
     ASSERT_TRUE(port.ok()) << port.status().message();
@@ -41,7 +41,7 @@ class TestPort {
 class PortTest : public IsolateTest {
  protected:
   /// Spawns an isolate that has a port, and waits until it has.
-  IsolateId SpawnReceiver(TestPort& port, TestPort::Handler handler, PortOptions options = {}) {
+  IsolateId SpawnReceiver(HeldPort& port, HeldPort::Handler handler, PortOptions options = {}) {
     Event open;
     const IsolateId id = Spawn([&](Isolate& isolate) {
       port.Open(isolate, std::move(handler), options);
@@ -50,7 +50,7 @@ class PortTest : public IsolateTest {
     open.Wait();
     return id;
   }
-  static void ExpectSent(Isolate& isolate, const TestPort& port, Ref message) {
+  static void ExpectSent(Isolate& isolate, const HeldPort& port, Ref message) {
     Status why;
     EXPECT_EQ(Send(isolate, port.to(), message, &why), SendStatus::kDelivered) << why.message();
   }

@@ -14,7 +14,7 @@
 namespace Atoll::stress {
 namespace {
 
-std::vector<CommunityScenario> MakeScenarios() {
+std::vector<CommunityScenario> MakeCommunities() {
   std::vector<CommunityScenario> all;
   auto add = [&](CommunityScenario scenario) { all.push_back(scenario); };
   // Each encoding; all parked, few, none.
@@ -278,7 +278,7 @@ TypeTable RegisterKindsOfIsolates(Heap& heap) {
 }  // namespace
 
 const std::vector<CommunityScenario>& AllCommunityScenarios() {
-  static const std::vector<CommunityScenario> all = MakeScenarios();
+  static const std::vector<CommunityScenario> all = MakeCommunities();
   return all;
 }
 
