@@ -11,6 +11,7 @@
 #include "heap/object_slots.h"
 #include "heap/region_state.h"
 #include "isolate/graph_copier.h"
+#include "safepoint/platform.h"
 #include "tests/heap/heap_fixture.h"
 
 namespace Atoll {
@@ -194,6 +195,37 @@ class GraphTest : public HeapTest {
  private:
   std::unique_ptr<GraphTypes> graph_types_;
   std::unique_ptr<GraphCopier> copier_;
+};
+
+class GraphCopierTest : public GraphTest {
+ protected:
+  ~GraphCopierTest() override { platform::faults::Reset(); }
+
+  ObjectPtr NewArray(Mutator& mutator, size_t length) {
+    return mutator.AllocateArray(*types().array, length);
+  }
+  const Type& FrozenBytes() {
+    TypeInfo info;
+    info.name = "FrozenBytes";
+    info.layout = Layout::kLeaf;
+    info.fixed_size = kElements;
+    info.element_size = 1;
+    info.length_offset = 8;
+    info.flags.deeply_immutable = true;
+    return *heap().RegisterType(info).value();
+  }
+  /// What is left behind when a copy of root 0 is refused: nothing.
+  Status ExpectRefused(TestRegion& source, StatusCode code) {
+    TestRegion receiver(heap());
+    const size_t used = heap().state().pool.used_bytes();
+    const std::vector<Word> before = BytesOf(source.region());
+    const Status status = CopyAndAdopt(source.mutator(), Ref{source.Root(0)}, receiver);
+    EXPECT_EQ(status.code(), code) << status.message();
+    EXPECT_EQ(heap().state().pool.used_bytes(), used);
+    EXPECT_EQ(BytesOf(source.region()), before);
+    ExpectValid();
+    return status;
+  }
 };
 
 }  // namespace Atoll
