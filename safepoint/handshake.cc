@@ -164,7 +164,7 @@ void SafepointManager::AwaitHandshake(Requester& requester, MutatorThread& targe
     waiter.awaiting = &target;
     waiter.awaiting_release = false;
     if (request.queued) {
-      if (target.state() == MutatorState::kNative && !Impl::IsStopped(target, fenced)) {
+      if (!fenced && target.state() == MutatorState::kNative && !Impl::IsStopped(target, fenced)) {
         unlocked([] { platform::HeavyFence(); });
         fenced = true;
         continue;

@@ -338,5 +338,29 @@ TEST(TryHandshake, AmongStopsAndTransitions) {
   EXPECT_GE(owned, done);
 }
 
+// A requester that waits for another's function parks; the watchdog tells of it.
+TEST(Handshake, OneThatWaitsForAnothersFunctionIsReported) {
+  std::atomic<bool> reported{false};
+  std::atomic<bool> first_runs{false};
+  SafepointOptions options;
+  options.watchdog_nanos = 1'000'000;
+  options.watchdog = [&](const std::string&, uint64_t) { reported = true; };
+  SafepointManager manager(options);
+  TestMutator sleeper("sleeper");
+  ASSERT_TRUE(manager.Attach(&sleeper).ok());
+  platform::Thread first("first", [&] {
+    manager.Handshake(sleeper, [&](MutatorThread&) {
+      first_runs = true;
+      WaitUntil([&] { return reported.load(); });
+    });
+  });
+  WaitUntil([&] { return first_runs.load(); });
+  int shaken = 0;
+  manager.Handshake(sleeper, [&](MutatorThread&) { ++shaken; });
+  first.Join();
+  EXPECT_EQ(shaken, 1);
+  ASSERT_TRUE(manager.Detach(&sleeper).ok());
+}
+
 }  // namespace
 }  // namespace Atoll

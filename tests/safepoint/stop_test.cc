@@ -12,22 +12,11 @@ namespace Atoll {
 namespace {
 
 using testing::OwnMutator;
+using testing::PollAndVisitNative;
 using testing::RunningMutator;
+using testing::StandsStill;
 using testing::TestMutator;
 using testing::WaitUntil;
-
-/// Does the mutator stand still now? (Its state may be kManaged for a moment all the same, on its
-/// way from native to being held.)
-bool StandsStill(RunningMutator& running) {
-  const uint64_t before = running.steps();
-  for (int i = 0; i < 100; ++i) platform::YieldThread();
-  return running.steps() == before;
-}
-
-void PollAndVisitNative(TestMutator& mutator) {
-  mutator.Poll();
-  NativeScope native(mutator);
-}
 
 TEST(Stop, ASetStopsItsMembersAndNobodyElse) {
   SafepointManager manager;
@@ -418,69 +407,6 @@ TEST(Stop, ARequesterOfAnotherManagerIsBlockedInItsOwn) {
   EXPECT_TRUE(status.ok());
   stopper.Join();
   EXPECT_EQ(own.mutator().state(), MutatorState::kManaged);
-}
-
-TEST(Stop, AMutatorThatStaysNativeCostsOneFence) {
-  SafepointManager manager;
-  TestMutator sleeper("sleeper");
-  ASSERT_TRUE(manager.Attach(&sleeper).ok());
-  MutatorThread* const set[] = {&sleeper};
-  int stops = 0;
-  const auto stop = [&] {
-    manager.StopMutators(set, "test", [&](const StoppedScope&) { ++stops; });
-  };
-  for (int i = 0; i < 10; ++i) stop();
-  EXPECT_EQ(manager.stats().stop_fences, 1u);
-  int shaken = 0;
-  manager.Handshake(sleeper, [&](MutatorThread&) { ++shaken; });
-  EXPECT_EQ(shaken, 1);
-  // It comes back by way of the lock, once; then it is native as any other.
-  EXPECT_TRUE(sleeper.PollPending());
-  {
-    ManagedScope managed(sleeper);
-    EXPECT_FALSE(sleeper.PollPending());
-  }
-  EXPECT_FALSE(sleeper.PollPending());
-  for (int i = 0; i < 10; ++i) stop();
-  EXPECT_EQ(manager.stats().stop_fences, 2u);
-  EXPECT_EQ(stops, 20);
-  // Nor does it take the mark along to another manager.
-  ASSERT_TRUE(manager.Detach(&sleeper).ok());
-  EXPECT_FALSE(sleeper.PollPending());
-}
-
-TEST(Stop, AMutatorThatIsDetainedCanAskForStopsItself) {
-  SafepointManager manager;
-  RunningMutator other(manager, "other");
-  TestMutator own("own");
-  ASSERT_TRUE(manager.Attach(&own).ok());
-  MutatorThread* const own_set[] = {&own};
-  manager.StopMutators(own_set, "test", [](const StoppedScope&) {});  // by this thread, as foreign
-  ASSERT_TRUE(own.PollPending());
-  own.MakeCurrent();
-  MutatorThread* const set[] = {&other.mutator()};
-  manager.StopMutators(set, "test", [&](const StoppedScope&) {
-    EXPECT_EQ(own.state(), MutatorState::kManaged);
-    EXPECT_FALSE(own.PollPending());
-  });
-  EXPECT_EQ(own.state(), MutatorState::kNative);
-  ASSERT_TRUE(manager.Detach(&own).ok());
-}
-
-TEST(Stop, DetainedMutatorsAreHeldBackWhenTheyReturn) {
-  SafepointManager manager;
-  RunningMutator visitor(manager, "visitor", PollAndVisitNative);
-  TestMutator sleeper("sleeper");
-  ASSERT_TRUE(manager.Attach(&sleeper).ok());
-  MutatorThread* const set[] = {&visitor.mutator(), &sleeper};
-  for (int i = 0; i < 1000; ++i) {
-    manager.StopMutators(set, "test", [&](const StoppedScope&) {
-      const uint64_t before = visitor.steps();
-      for (int j = 0; j < 10; ++j) platform::YieldThread();
-      EXPECT_EQ(visitor.steps(), before);
-    });
-  }
-  ASSERT_TRUE(manager.Detach(&sleeper).ok());
 }
 
 TEST(Stop, WorksWithFullFencesToo) {

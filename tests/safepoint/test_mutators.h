@@ -95,6 +95,19 @@ class OwnMutator {
   TestMutator mutator_;
 };
 
+/// Does the mutator stand still now? (Its state may be kManaged for a moment all the same, on its
+/// way from native to being held.)
+inline bool StandsStill(RunningMutator& running) {
+  const uint64_t before = running.steps();
+  for (int i = 0; i < 100; ++i) platform::YieldThread();
+  return running.steps() == before;
+}
+
+inline void PollAndVisitNative(TestMutator& mutator) {
+  mutator.Poll();
+  NativeScope native(mutator);
+}
+
 }  // namespace Atoll::testing
 
 #endif  // ATOLL_TESTS_SAFEPOINT_TEST_MUTATORS_H_
