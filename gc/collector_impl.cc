@@ -286,6 +286,12 @@ Result<std::unique_ptr<Heap>> CreateHeap(const HeapOptions& options) {
                   "heap \"" + options.name + "\": the encoding's bias of " +
                       std::to_string(encoding.bias) + " is not a multiple of 8");
   }
+  if (encoding.compressed && encoding != CompressedPointers::kEncoding) {
+    return Status(StatusCode::kInvalidArgument,
+                  "heap \"" + options.name +
+                      "\": the encoding is compressed, and has masks or a bias of its own; "
+                      "CompressedPointers is the one that is");
+  }
   constexpr Word kAddressBits = (Word{1} << 47) - kGranule;
   if ((encoding.address_mask & kAddressBits) != kAddressBits ||
       (encoding.ref_pattern & encoding.address_mask & kAddressBits) != 0) {

@@ -119,25 +119,36 @@ class CycleOf final : public Cycle {
       ClearFlag(object, header::kRemembered);
       tracer.ScanOld(object);
     });
-    slots.ForEach(
-        [&](uintptr_t slot) { tracer.ScanOldSlot(region_.LargeObjectAt(slot), Slot(slot)); });
+    slots.ForEach([&](uintptr_t slot) {
+      tracer.ScanOldSlot(region_.LargeObjectAt(slot), ObjectSlot<E>(slot));
+    });
     set.carded.ForEach([&](BlockIndex block) {
       auto& cards = *static_cast<CardTable*>(space.info(block).cards);
       const uintptr_t object = space.AddressOf(block);
-      const uintptr_t first = object + kHeaderSize;
-      // The object may have shrunk since its cards were made.
-      const uintptr_t end = object + ObjectSize(region_.heap.types.OfHeader(HeaderOf(object).load(
-                                                    std::memory_order_relaxed)),  // stopped
-                                                object);
       for (uint64_t i = 0; i < cards.count; ++i) {
         if (cards.card(i) == 0) continue;
         cards.card(i) = 0;
-        for (size_t j = i * kSlotsPerCard; j < (i + 1) * kSlotsPerCard; ++j) {
-          const uintptr_t slot = first + j * sizeof(Word);
-          if (slot < end) tracer.ScanOldSlot(object, Slot(slot));
-        }
+        const uintptr_t first = object + kHeaderSize + i * kCardSize;
+        ScanOldCard(tracer, object, first, first + kCardSize);
       }
     });
+  }
+  // The slots of a large object that have a byte in [first, end), and perhaps others.
+  void ScanOldCard(TracerOf& tracer, uintptr_t object, uintptr_t first, uintptr_t end) {
+    // Relaxed: stopped.
+    const Type& type =
+        region_.heap.types.OfHeader(HeaderOf(object).load(std::memory_order_relaxed));
+    if (type.layout != Layout::kRefArray && type.layout != Layout::kStructArray) {
+      tracer.ScanOld(object);
+      return;
+    }
+    const auto scan = [&](Slot slot) { tracer.ScanOldSlot(object, slot); };
+    const uintptr_t elements = object + type.fixed_size;
+    if (first < elements) VisitFixedPart<E>(object, type, scan);
+    if (end <= elements) return;
+    const size_t from = (std::max(first, elements) - elements) / type.element_size;
+    const size_t to = (end - elements - 1) / type.element_size + 1;
+    VisitElements<E>(object, type, from, to - from, scan);
   }
 
   // Every object that is old for this region or has been reached: for an evacuation, and after a

@@ -47,6 +47,8 @@ std::unique_ptr<Cycle> Cycle::Create(RegionState& region, CycleKind kind, int wo
     return CreateCycle<NanBoxing>(region, kind, workers, scan_all_old);
   if (encoding == HeaderBefore::kEncoding)
     return CreateCycle<HeaderBefore>(region, kind, workers, scan_all_old);
+  if (encoding == CompressedPointers::kEncoding)
+    return CreateCycle<CompressedPointers>(region, kind, workers, scan_all_old);
   return CreateCycle<RuntimeEncoding>(region, kind, workers, scan_all_old);
 }
 

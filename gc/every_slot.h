@@ -20,10 +20,10 @@ void VisitEverySlot(const Type& type, uintptr_t object, SlotVisitor& custom, Fn 
       VisitElements(object, type, 0, SIZE_MAX, visit);
       return VisitFixedPart(object, type, visit);
     case Layout::kEphemeron:
-      visit(Slot(object + kHeaderSize + sizeof(Word)));
+      visit(type.SlotAt(object + kHeaderSize).Next());
       [[fallthrough]];
     case Layout::kWeakRef:
-      visit(Slot(object + kHeaderSize));
+      visit(type.SlotAt(object + kHeaderSize));
       return VisitFixedPart(object, type, visit);
     case Layout::kCustom:
       return type.details->trace(ObjectPtr(object), custom);

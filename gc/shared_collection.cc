@@ -9,7 +9,7 @@
 namespace Atoll {
 namespace {
 
-Slot WeakSlotOf(uintptr_t object) { return Slot(object + kHeaderSize); }
+Slot WeakSlotOf(const Type& type, uintptr_t object) { return type.SlotAt(object + kHeaderSize); }
 
 }  // namespace
 
@@ -50,7 +50,7 @@ void SharedCollection::Visit(Slot slot) {
   // Relaxed: all are stopped.
   const Type& type = heap_.types.OfHeader(HeaderOf(object).load(std::memory_order_relaxed));
   const size_t size = ObjectSize(type, object);
-  if ((object & (kLineSize - 1)) + size > kLineSize && size <= kLargeObjectThreshold) {
+  if (NeedsCover(object, size) && size <= kLargeObjectThreshold) {
     CoverLines(space_, object, size);
   }
   counters_.live_bytes += size;
@@ -77,16 +77,16 @@ void SharedCollection::VisitSlots(uintptr_t object, bool weak_too) {
       VisitFixedPart(object, type, visit);
       uintptr_t target;
       if (weak_too) {
-        Visit(WeakSlotOf(object));
-      } else if (IsShared(WeakSlotOf(object).Load().word, &target)) {
+        Visit(WeakSlotOf(type, object));
+      } else if (IsShared(WeakSlotOf(type, object).Load().word, &target)) {
         weak_found_ = true;
       }
       return;
     }
     case Layout::kEphemeron:
       VisitFixedPart(object, type, visit);
-      Visit(Slot(object + kHeaderSize));
-      Visit(Slot(object + kHeaderSize + sizeof(Word)));
+      Visit(type.SlotAt(object + kHeaderSize));
+      Visit(type.SlotAt(object + kHeaderSize).Next());
       return;
     case Layout::kCustom:
       type.details->trace(ObjectPtr(object), *this);
@@ -188,10 +188,8 @@ void SharedCollection::ProcessWeak() {
     ForEachBlock(*region, [&](BlockIndex block, Part&) {
       ForEachObject(heap_, block, [&](uintptr_t object) {
         // Relaxed: all are stopped.
-        const Word header_word = HeaderOf(object).load(std::memory_order_relaxed);
-        if (heap_.types.OfHeader(header_word).layout == Layout::kWeakRef) {
-          Settle(WeakSlotOf(object));
-        }
+        const Type& type = heap_.types.OfHeader(HeaderOf(object).load(std::memory_order_relaxed));
+        if (type.layout == Layout::kWeakRef) Settle(WeakSlotOf(type, object));
       });
     });
   }

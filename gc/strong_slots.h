@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <type_traits>
 #include <vector>
 
 #include "atoll/ref.h"
@@ -15,46 +16,53 @@
 
 namespace Atoll {
 
-/// Bit i of `bits`: the word at start + 8 i.
+/// Bit i of `bits`: the slot `first.Next(i)`.
 template <typename Fn>
-ATOLL_ALWAYS_INLINE void VisitBitmap(uintptr_t start, uint64_t bits, Fn visit) {
+ATOLL_ALWAYS_INLINE void VisitBitmap(Slot first, uint64_t bits, Fn visit) {
   while (bits != 0) {
     const int last = 63 - std::countl_zero(bits);
     bits ^= uint64_t{1} << last;
-    visit(Slot(start + static_cast<uintptr_t>(last) * sizeof(Word)));
+    visit(first.Next(static_cast<size_t>(last)));
   }
 }
 
 /// The words of a long bitmap behind its first.
 template <typename Fn>
-void VisitLongBitmap(uintptr_t start, const std::vector<uint64_t>& bitmap, Fn visit) {
-  for (size_t i = bitmap.size(); i-- > 1;) {
-    VisitBitmap(start + i * 64 * sizeof(Word), bitmap[i], visit);
+void VisitLongBitmap(Slot first, const std::vector<uint64_t>& bitmap, Fn visit) {
+  for (size_t i = bitmap.size(); i-- > 1;) VisitBitmap(first.Next(i * 64), bitmap[i], visit);
+}
+
+/// The slot at an address inside an object. E: the heap's encoding, or void: as the type says.
+template <typename E>
+ATOLL_ALWAYS_INLINE Slot SlotIn(const Type& type, uintptr_t address) {
+  if constexpr (std::is_void_v<E>) {
+    return type.SlotAt(address);
+  } else {
+    return ObjectSlot<E>(address);
   }
 }
 
 /// The references at `ref_offsets`.
-template <typename Fn>
+template <typename E = void, typename Fn>
 ATOLL_ALWAYS_INLINE void VisitFixedPart(uintptr_t object, const Type& type, Fn visit) {
-  if (ATOLL_UNLIKELY(type.has_long_bitmap)) {
-    VisitLongBitmap(object + kHeaderSize, type.details->bitmap, visit);
-  }
-  VisitBitmap(object + kHeaderSize, type.bitmap, visit);
+  const Slot first = SlotIn<E>(type, object + kHeaderSize);
+  if (ATOLL_UNLIKELY(type.has_long_bitmap)) VisitLongBitmap(first, type.details->bitmap, visit);
+  VisitBitmap(first, type.bitmap, visit);
 }
 
 /// Elements [first, first + count) of an object of kRefArray or kStructArray.
-template <typename Fn>
+template <typename E = void, typename Fn>
 ATOLL_ALWAYS_INLINE void VisitElements(uintptr_t object, const Type& type, size_t first,
                                        size_t count, Fn visit) {
   const size_t length = LengthOf(type, object);
   const size_t end = count < length - std::min(first, length) ? first + count : length;
-  const uintptr_t elements = object + type.fixed_size;
+  const Slot elements = SlotIn<E>(type, object + type.fixed_size);
   if (type.layout == Layout::kRefArray) {
-    for (size_t i = end; i-- > first;) visit(Slot(elements + i * sizeof(Word)));
+    for (size_t i = end; i-- > first;) visit(elements.Next(i));
     return;
   }
   for (size_t i = end; i-- > first;) {
-    const uintptr_t element = elements + i * type.element_size;
+    const Slot element = SlotIn<E>(type, elements.address() + i * type.element_size);
     if (ATOLL_UNLIKELY(type.has_long_bitmap)) {
       VisitLongBitmap(element, type.details->element_bitmap, visit);
     }

@@ -46,6 +46,8 @@ struct TraceCounters {
 template <typename E, bool kMajor, bool kParallel>
 class Tracer final : public RootVisitor, public SlotVisitor {
  public:
+  using Encoding = E;
+
   explicit Tracer(TraceState& state)
       : remembered(state.heap.allocator),
         weak_references(state.heap.allocator),
@@ -161,7 +163,7 @@ class Tracer final : public RootVisitor, public SlotVisitor {
         }
         if ((entry & kSlotEntry) != 0) {
           Reached reached;
-          if (VisitNow(Slot(static_cast<uintptr_t>(entry & ~kSlotEntry)), &reached)) {
+          if (VisitNow(ObjectSlot<E>(static_cast<uintptr_t>(entry & ~kSlotEntry)), &reached)) {
             ScanReached(reached, top);
           }
         } else if (state_.prefetch) {
@@ -279,8 +281,9 @@ class Tracer final : public RootVisitor, public SlotVisitor {
   // refuses where the stack cannot grow; `visit` is what is done then, at once.
   template <typename Push, typename AtOnce>
   ATOLL_ALWAYS_INLINE bool VisitLater(Slot slot, Push push, AtOnce visit) {
-    const Word word = slot.Load().word;
-    if (!encoding_.RefersInto(word, base_, size_)) return false;
+    const Word word = slot.LoadAs<E>().word;
+    // Compressed ones are nothing else but references.
+    if (E::kCompressed ? word == 0 : !encoding_.RefersInto(word, base_, size_)) return false;
     const uintptr_t object = encoding_.Decode(word);
     const uint32_t object_tag = TagOf(object);
     if (kMajor ? (object_tag & tag::kShared) != 0
@@ -302,12 +305,12 @@ class Tracer final : public RootVisitor, public SlotVisitor {
   // Its turn has come: moves what it refers to. Looks again, since it may have come twice. True if
   // the slots of what it then refers to are still to be scanned. Does not touch the stack.
   ATOLL_ALWAYS_INLINE bool VisitNow(Slot slot, Reached* reached) {
-    const Word word = slot.Load().word;
+    const Word word = slot.LoadAs<E>().word;
     const uintptr_t object = encoding_.Decode(word);
     const uint32_t object_tag = TagOf(object);
     if ((object_tag & tag::kMove) == 0) return false;
     const uintptr_t moved = Move(object, object_tag, reached);
-    if (moved != object) slot.StoreRaw(Ref{encoding_.Encode(word, moved)});
+    if (moved != object) slot.StoreRawAs<E>(Ref{encoding_.Encode(word, moved)});
     return reached->type != nullptr;
   }
   uintptr_t MoveAndPush(uintptr_t object, uint32_t object_tag) {
@@ -377,8 +380,7 @@ class Tracer final : public RootVisitor, public SlotVisitor {
     std::atomic_ref<uint64_t>(marks_[granule / 64]).fetch_and(~bit, std::memory_order_relaxed);
   }
   ATOLL_ALWAYS_INLINE void CoverIfCrossing(uintptr_t object, size_t size) {
-    if (ATOLL_UNLIKELY((object & (kLineSize - 1)) + size > kLineSize) &&
-        size <= kLargeObjectThreshold) {
+    if (ATOLL_UNLIKELY(NeedsCover(object, size)) && size <= kLargeObjectThreshold) {
       CoverLines(*state_.heap.space, object, size);
     }
   }
@@ -463,7 +465,8 @@ class Tracer final : public RootVisitor, public SlotVisitor {
       }
       bool young = false;
       VisitBitmap(
-          object + kHeaderSize, type.bitmap, [&](Slot slot) __attribute__((always_inline)) {
+          ObjectSlot<E>(object + kHeaderSize),
+          type.bitmap, [&](Slot slot) __attribute__((always_inline)) {
             young |= VisitLater(
                 slot,
                 [&](MarkEntry entry) __attribute__((always_inline)) {
@@ -542,20 +545,20 @@ class Tracer final : public RootVisitor, public SlotVisitor {
       case Layout::kLeaf:
         return;
       case Layout::kFixed:
-        VisitFixedPart(object, type, visit);
+        VisitFixedPart<E>(object, type, visit);
         return;
       case Layout::kRefArray:
       case Layout::kStructArray:
-        VisitElements(object, type, first, count, visit);
-        if (first == 0) VisitFixedPart(object, type, visit);
+        VisitElements<E>(object, type, first, count, visit);
+        if (first == 0) VisitFixedPart<E>(object, type, visit);
         return;
       case Layout::kWeakRef:
-        VisitFixedPart(object, type, visit);
+        VisitFixedPart<E>(object, type, visit);
         // Refused memory: kept strongly this time.
-        if (!weak_references.TryPush(object)) visit(Slot(object + kHeaderSize));
+        if (!weak_references.TryPush(object)) visit(ObjectSlot<E>(object + kHeaderSize));
         return;
       case Layout::kEphemeron:
-        VisitFixedPart(object, type, visit);
+        VisitFixedPart<E>(object, type, visit);
         ScanEphemeron(object, visit);
         return;
       case Layout::kCustom: {
@@ -570,7 +573,7 @@ class Tracer final : public RootVisitor, public SlotVisitor {
 
   template <typename Fn>
   void ScanEphemeron(uintptr_t object, Fn visit) {
-    const Slot key(object + kHeaderSize);
+    const auto key = ObjectSlot<E>(object + kHeaderSize);
     Word now;
     if (!IsAlive(key.Load().word, &now)) {
       if (state_.watching_keys) {
@@ -580,7 +583,7 @@ class Tracer final : public RootVisitor, public SlotVisitor {
       if (ephemerons.TryPush(object)) return;
     }
     visit(key);
-    visit(Slot(object + kHeaderSize + sizeof(Word)));
+    visit(key.Next());
   }
 
   void RememberObject(uintptr_t object) {

@@ -252,7 +252,7 @@ class RegionVerifier {
     if (remembered_slots_.count(slot.address()) != 0) return true;
     auto* cards = static_cast<CardTable*>(space_.info(space_.BlockOf(object)).cards);
     if (cards == nullptr) return false;
-    return cards->card((slot.address() - object - kHeaderSize) / sizeof(Word) / kSlotsPerCard) != 0;
+    return cards->card((slot.address() - object - kHeaderSize) / kCardSize) != 0;
   }
 
   // ---- Messages

@@ -43,8 +43,10 @@ class WeakProcessing {
  private:
   static constexpr int kRoundsBeforeIndex = 2;
 
-  static Slot KeyOf(uintptr_t ephemeron) { return Slot(ephemeron + kHeaderSize); }
-  static Slot ValueOf(uintptr_t ephemeron) { return Slot(ephemeron + kHeaderSize + sizeof(Word)); }
+  static Slot KeyOf(uintptr_t ephemeron) {
+    return ObjectSlot<typename T::Encoding>(ephemeron + kHeaderSize);
+  }
+  static Slot ValueOf(uintptr_t ephemeron) { return KeyOf(ephemeron).Next(); }
 
   void Reach(uintptr_t ephemeron) {
     tracer_.Visit(KeyOf(ephemeron));
@@ -103,7 +105,7 @@ class WeakProcessing {
 
   void ClearWeakReferences() {
     tracer_.weak_references.ForEach([this](uintptr_t weak_reference) {
-      const Slot slot(weak_reference + kHeaderSize);
+      const auto slot = ObjectSlot<typename T::Encoding>(weak_reference + kHeaderSize);
       Settle(slot);
       tracer_.RememberIfYoung(weak_reference, slot);
     });

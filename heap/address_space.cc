@@ -1,10 +1,17 @@
 #include "heap/address_space.h"
 
+#include <algorithm>
+#include <bit>
 #include <cstdio>
 
 #include "atoll/config.h"
 
 namespace Atoll {
+
+namespace internal {
+uintptr_t compression_base = 0;
+}  // namespace internal
+
 namespace {
 
 constexpr size_t kDefaultReservation =
@@ -30,7 +37,8 @@ Result<std::shared_ptr<AddressSpace>> AddressSpace::Acquire(size_t bytes) {
   const size_t asked = bytes;
   std::shared_ptr<AddressSpace> space(new AddressSpace());
   for (;;) {
-    if (void* memory = platform::Reserve(bytes, kChunkSize)) {
+    // So aligned, its first part does not straddle two ranges of compressed references.
+    if (void* memory = platform::Reserve(bytes, std::min(std::bit_ceil(bytes), kCompressedRange))) {
       space->base_ = reinterpret_cast<uintptr_t>(memory);
       space->size_ = bytes;
       if (space->MapTables()) break;
@@ -51,6 +59,7 @@ Result<std::shared_ptr<AddressSpace>> AddressSpace::Acquire(size_t bytes) {
                  "this process cannot grow beyond it\n",
                  bytes >> 20, asked >> 20);
   }
+  internal::compression_base = space->base_ & ~(kCompressedRange - 1);
   Instance() = space;
   return space;
 }
@@ -84,31 +93,40 @@ AddressSpace::~AddressSpace() {
   platform::Unmap(covers_, blocks * kCoverWordsPerBlock * sizeof(uint64_t));
 }
 
-BlockIndex AddressSpace::TakeChunks(size_t count) {
+AddressSpace::Zone AddressSpace::ZoneFor(bool compressible) {
+  constexpr size_t kCompressible = kCompressedRange / kChunkSize;
+  const size_t chunks = size_ / kChunkSize;
+  if (compressible) return {1, std::min(kCompressible, chunks), &next_compressible_};
+  if (chunks < 2 * kCompressible) return {1, chunks, &next_compressible_};
+  return {kCompressible, chunks, &next_other_};
+}
+
+BlockIndex AddressSpace::TakeChunks(size_t count, bool compressible) {
   platform::MutexLock lock(mutex_);
+  const Zone zone = ZoneFor(compressible);
   size_t chunk = 0;
-  auto found = returned_.end();
-  for (auto it = returned_.begin(); it != returned_.end(); ++it) {
-    if (it->second >= count) {
-      found = it;
-      break;
-    }
+  auto found = returned_.begin();
+  for (; found != returned_.end(); ++found) {
+    chunk = std::max(found->first, zone.first);
+    if (chunk + count <= std::min(found->first + found->second, zone.end)) break;
   }
-  if (found != returned_.end()) {
-    chunk = found->first;
-  } else if ((next_chunk_ + count) * kChunkSize <= size_) {
-    chunk = next_chunk_;
-  } else {
-    return kNoBlock;
+  if (found == returned_.end()) {
+    chunk = *zone.next;
+    if (chunk + count > zone.end) return kNoBlock;
   }
   void* memory = reinterpret_cast<void*>(base_ + chunk * kChunkSize);
   if (!platform::Commit(memory, count * kChunkSize)) return kNoBlock;
   if (found != returned_.end()) {
-    const size_t left = found->second - count;
-    returned_.erase(found);
-    if (left != 0) returned_[chunk + count] = left;
+    const size_t before = chunk - found->first;
+    const size_t behind = found->second - before - count;
+    if (before == 0) {
+      returned_.erase(found);
+    } else {
+      found->second = before;
+    }
+    if (behind != 0) returned_[chunk + count] = behind;
   } else {
-    next_chunk_ += count;
+    *zone.next += count;
   }
   return static_cast<BlockIndex>(chunk * kBlocksPerChunk);
 }

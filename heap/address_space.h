@@ -58,8 +58,10 @@ class AddressSpace {
            1;
   }
 
-  /// `count` adjacent chunks, committed and zero, or 0. The first block of the first is returned.
-  BlockIndex TakeChunks(size_t count);
+  /// `count` adjacent chunks, committed and zero: the first block of the first, or kNoBlock.
+  /// `compressible`: in the first kCompressedRange bytes. Others lie behind these where the
+  /// reservation is at least twice as large, and anywhere where it is not.
+  BlockIndex TakeChunks(size_t count, bool compressible);
   /// Gives chunks back; their memory goes to the system.
   void ReturnChunks(BlockIndex first, size_t count);
 
@@ -69,7 +71,15 @@ class AddressSpace {
 
  private:
   AddressSpace() = default;
+  // Chunks that are given out to one kind of heap.
+  struct Zone {
+    size_t first;
+    size_t end;
+    size_t* next;  // those from here on were never given out
+  };
+
   bool MapTables();
+  Zone ZoneFor(bool compressible);
 
   uintptr_t base_ = 0;
   size_t size_ = 0;
@@ -79,7 +89,9 @@ class AddressSpace {
   uint64_t* covers_ = nullptr;
 
   platform::Mutex mutex_;
-  size_t next_chunk_ = 1;              // chunks from here on were never given out; 0 never is
+  // Chunk 0 is never given out: no object lies at the start, so zero is no compressed reference.
+  size_t next_compressible_ = 1;
+  size_t next_other_ = kCompressedRange / kChunkSize;
   std::map<size_t, size_t> returned_;  // first chunk -> count, coalesced
   uint32_t next_part_id_ = 1;
   std::vector<uint32_t> free_part_ids_;

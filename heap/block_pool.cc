@@ -90,7 +90,7 @@ BlockPool::Chunk* BlockPool::AddChunksLocked(size_t count) {
   const bool huge = matters && huge_page_policy_.Wants();
   // Without the lock: what the system takes its time for is no matter of the heap's other regions.
   mutex_.Unlock();
-  const BlockIndex first = space_.TakeChunks(count);
+  const BlockIndex first = space_.TakeChunks(count, options_.compressible);
   uint64_t touch_nanos = 0;
   if (first != kNoBlock && matters) {
     touch_nanos = huge ? TouchHugePage(first, count) : TouchSmallPages(first);

@@ -26,6 +26,7 @@ class BlockPool {
     bool huge_pages;
     uint64_t decay_nanos;
     bool poison;
+    bool compressible;  ///< see AddressSpace::TakeChunks
   };
   /// Who asks decides how far over the limit it may go: a collection may use the reserve, since it
   /// gives back more than it takes; so may an allocation that must not collect.

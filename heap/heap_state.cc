@@ -57,8 +57,9 @@ HeapOptions HeapState::Complete(HeapOptions options) {
 HeapState::HeapState(const HeapOptions& complete, std::shared_ptr<AddressSpace> address_space)
     : options(complete),
       space(std::move(address_space)),
-      pool(*space,
-           {options.limit_bytes, options.huge_pages, options.decay_nanos, options.stress.poison}),
+      pool(*space, {options.limit_bytes, options.huge_pages, options.decay_nanos,
+                    options.stress.poison, options.encoding.compressed}),
+      types(options.encoding),
       program(*space, pool),
       shared(*space, pool),
       safepoints(options.safepoint),

@@ -10,7 +10,7 @@ namespace Atoll {
 const JitDescriptor& JitDescriptor::Get() {
   static const JitDescriptor descriptor = [] {
     JitDescriptor d{};
-    d.version = 1;
+    d.version = 2;
     d.top = offsetof(Mutator, top_);
     d.limit = offsetof(Mutator, limit_);
     d.tags = offsetof(Mutator, tags_);
@@ -30,6 +30,8 @@ const JitDescriptor& JitDescriptor::Get() {
     d.header_size = kHeaderSize;
     d.granule = kGranule;
     d.large_object_threshold = kLargeObjectThreshold;
+    d.compression_shift = kCompressionShift;
+    d.compression_base = &internal::compression_base;
     d.allocate_slow = [](Mutator* mutator, const Type* type, size_t size) {
       return mutator->Allocate(*type, size).address();
     };
@@ -40,7 +42,8 @@ const JitDescriptor& JitDescriptor::Get() {
       mutator->RememberSlow(ObjectPtr(object), Slot(slot));
     };
     d.store_into_shared_slow = [](Mutator* mutator, uintptr_t object, uintptr_t slot, Word value) {
-      mutator->StoreIntoSharedSlow(ObjectPtr(object), Slot(slot), Ref{value});
+      const Slot at = mutator->encoding().compressed ? Slot::Compressed(slot) : Slot(slot);
+      mutator->StoreIntoSharedSlow(ObjectPtr(object), at, Ref{value});
     };
     d.poll_slow = [](Mutator* mutator) { mutator->Poll(); };
     return d;

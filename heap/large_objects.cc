@@ -21,8 +21,7 @@ CardTable* CardsOf(RegionState& region, RememberedSet& set, uintptr_t object) {
   // Relaxed: written under this lock only.
   if (void* table = cards.load(std::memory_order_relaxed)) return static_cast<CardTable*>(table);
   const Type& type = region.heap.types.OfHeader(HeaderOf(object).load(std::memory_order_relaxed));
-  const uint64_t words = (ObjectSize(type, object) - kHeaderSize) / sizeof(Word);
-  const uint64_t count = words / kSlotsPerCard + 1;
+  const uint64_t count = (ObjectSize(type, object) - kHeaderSize) / kCardSize + 1;
   auto* table =
       static_cast<CardTable*>(region.heap.allocator.AllocateZeroed(CardTable::BytesFor(count)));
   if (table == nullptr) return nullptr;
@@ -45,8 +44,7 @@ void RememberSlotOfLarge(RegionState& region, RememberedSet& set, uintptr_t obje
     set.overflowed = true;
     return;
   }
-  std::atomic_ref<uint8_t> card(
-      cards->card((slot - object - kHeaderSize) / sizeof(Word) / kSlotsPerCard));
+  std::atomic_ref<uint8_t> card(cards->card((slot - object - kHeaderSize) / kCardSize));
   // Relaxed: read while the region is stopped.
   if (card.load(std::memory_order_relaxed) == 0) card.store(1, std::memory_order_relaxed);
 }

@@ -5,7 +5,7 @@
 #include <bit>
 #include <cstdint>
 
-#include "heap/address_space.h"
+#include "heap/object_model.h"
 #include "heap/poison.h"
 
 namespace Atoll {
@@ -22,15 +22,22 @@ class LineMap {
     const uint64_t* marks = space.marks(block);
     const uint64_t* covers = space.covers(block);
     // Plain loads: the block's region is stopped, or the block is the caller's own.
+    uint64_t carry = 0;  // the first line of a word is reached into from the last one before
     for (size_t word = 0; word < kCoverWordsPerBlock; ++word) {
-      uint64_t used = covers[word];
+      uint64_t used = covers[word] | carry;
+      carry = 0;
       for (size_t i = 0; i < 16; ++i) {  // a mark word holds the starts of four lines
         const uint64_t four = marks[word * 16 + i];
         if (four == 0) continue;
         const uint64_t lines = ((four & 0xFFFF) != 0 ? 1 : 0) |
                                ((four >> 16 & 0xFFFF) != 0 ? 2 : 0) |
                                ((four >> 32 & 0xFFFF) != 0 ? 4 : 0) | (four >> 48 != 0 ? 8 : 0);
-        used |= lines << (i * 4);
+        const uint64_t next = ((four & kLastStarts) != 0 ? 2 : 0) |
+                              ((four >> 16 & kLastStarts) != 0 ? 4 : 0) |
+                              ((four >> 32 & kLastStarts) != 0 ? 8 : 0);
+        used |= (lines | next) << (i * 4);
+        const uint64_t behind = (four >> 48 & kLastStarts) != 0 ? 1 : 0;
+        i < 15 ? used |= behind << (i * 4 + 4) : carry = behind;
       }
       map.bits_[word] = used;
     }

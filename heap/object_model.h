@@ -58,6 +58,17 @@ inline void WriteFiller(uintptr_t at, size_t bytes) {
 inline bool IsFiller(Word header_word) { return (header_word & header::kFiller) != 0; }
 inline size_t FillerSize(Word header_word) { return header_word >> header::kHashShift; }
 
+/// Objects of up to this many bytes need no cover bits. They reach into the next line only if they
+/// start in the last granules of theirs, kLastStarts of its marks: that is taken for a cover.
+inline constexpr size_t kUncoveredSize = 32;
+inline constexpr uint64_t kLastStarts = 0xE000;
+static_assert(kLineSize / kGranule == 16 && kUncoveredSize / kGranule == 4);
+
+/// Whether an object of Old reaches into lines that its mark does not tell of.
+inline bool NeedsCover(uintptr_t object, size_t size) {
+  return size > kUncoveredSize && (object & (kLineSize - 1)) + size > kLineSize;
+}
+
 /// Marks the lines behind its first that an object of Old reaches into.
 inline void CoverLines(const AddressSpace& space, uintptr_t object, size_t size) {
   const uintptr_t offset = object - space.base();
@@ -75,7 +86,7 @@ inline void MarkBornOld(const AddressSpace& space, uintptr_t object, size_t size
   const uintptr_t granule = (object - space.base()) / kGranule;
   uint64_t& word = space.all_marks()[granule / 64];
   word |= uint64_t{1} << (granule % 64);
-  if (((object & (kLineSize - 1)) + size) > kLineSize) CoverLines(space, object, size);
+  if (NeedsCover(object, size)) CoverLines(space, object, size);
 }
 
 }  // namespace Atoll

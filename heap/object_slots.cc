@@ -5,9 +5,9 @@
 namespace Atoll {
 namespace {
 
-void VisitBitmap(const std::vector<uint64_t>& bitmap, uintptr_t start, FunctionRef<void(Slot)> fn) {
+void VisitBitmap(const std::vector<uint64_t>& bitmap, Slot first, FunctionRef<void(Slot)> fn) {
   for (size_t i = 0; i < bitmap.size() * 64; ++i) {
-    if ((bitmap[i / 64] >> (i % 64) & 1) != 0) fn(Slot(start + i * sizeof(Word)));
+    if ((bitmap[i / 64] >> (i % 64) & 1) != 0) fn(first.Next(i));
   }
 }
 
@@ -25,27 +25,27 @@ class Forwarder final : public SlotVisitor {
 void ForEachSlotOf(const HeapState& heap, uintptr_t object, FunctionRef<void(Slot)> fn) {
   // Relaxed: at a safepoint.
   const Type& type = heap.types.OfHeader(HeaderOf(object).load(std::memory_order_relaxed));
-  VisitBitmap(type.details->bitmap, object + kHeaderSize, fn);
+  const Slot first = type.SlotAt(object + kHeaderSize);
+  const Slot elements = type.SlotAt(object + type.fixed_size);
+  VisitBitmap(type.details->bitmap, first, fn);
   switch (type.layout) {
     case Layout::kLeaf:
     case Layout::kFixed:
       return;
     case Layout::kRefArray:
-      for (size_t i = 0; i < LengthOf(type, object); ++i) {
-        fn(Slot(object + type.fixed_size + i * sizeof(Word)));
-      }
+      for (size_t i = 0; i < LengthOf(type, object); ++i) fn(elements.Next(i));
       return;
     case Layout::kStructArray:
       for (size_t i = 0; i < LengthOf(type, object); ++i) {
-        VisitBitmap(type.details->element_bitmap, object + type.fixed_size + i * type.element_size,
-                    fn);
+        VisitBitmap(type.details->element_bitmap,
+                    elements.Next(i * type.element_size / type.slot_size()), fn);
       }
       return;
     case Layout::kEphemeron:
-      fn(Slot(object + kHeaderSize + sizeof(Word)));
+      fn(first.Next());
       [[fallthrough]];
     case Layout::kWeakRef:
-      fn(Slot(object + kHeaderSize));
+      fn(first);
       return;
     case Layout::kCustom: {
       Forwarder forwarder(fn);

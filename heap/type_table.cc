@@ -15,24 +15,27 @@ Status Bad(const TypeInfo& info, const std::string& what) {
   return {StatusCode::kInvalidArgument, "type \"" + info.name + "\": " + what};
 }
 
+std::string Number(uint64_t number) { return std::to_string(number); }
+
 // Checks the offsets of references in `bytes` bytes that begin at `start`, and sets their bits.
 Status Compile(const TypeInfo& info, const char* field, const std::vector<uint32_t>& offsets,
-               uint32_t start, uint32_t bytes, std::vector<uint64_t>& bitmap) {
-  bitmap.assign((bytes / sizeof(Word) + 63) / 64, 0);
+               uint32_t start, uint32_t bytes, uint32_t slot_size, std::vector<uint64_t>& bitmap) {
+  bitmap.assign((bytes / slot_size + 63) / 64, 0);
   for (const uint32_t offset : offsets) {
     const std::string at = std::string(field) + " names offset " + std::to_string(offset);
-    if (offset % sizeof(Word) != 0) {
-      return Bad(info, at + ", which is misaligned; references lie at multiples of 8");
+    if (offset % slot_size != 0) {
+      return Bad(info,
+                 at + ", which is misaligned; references lie at multiples of " + Number(slot_size));
     }
     if (offset < start) return Bad(info, at + ", which is the header; references lie behind it");
-    if (uint64_t{offset} + sizeof(Word) > uint64_t{start} + bytes) {
+    if (uint64_t{offset} + slot_size > uint64_t{start} + bytes) {
       return Bad(info, at + ", which is outside its " + std::to_string(start + bytes) + " bytes");
     }
-    const size_t word = (offset - start) / sizeof(Word);
-    if ((bitmap[word / 64] >> (word % 64) & 1) != 0) {
+    const size_t slot = (offset - start) / slot_size;
+    if ((bitmap[slot / 64] >> (slot % 64) & 1) != 0) {
       return Bad(info, at + " twice; each reference is named once");
     }
-    bitmap[word / 64] |= uint64_t{1} << (word % 64);
+    bitmap[slot / 64] |= uint64_t{1} << (slot % 64);
   }
   return Status::Ok();
 }
@@ -52,7 +55,8 @@ Status CheckLength(const TypeInfo& info) {
                          " bytes; the length lies behind the header and before the elements");
   }
   for (const uint32_t offset : info.ref_offsets) {
-    if (offset / sizeof(Word) == info.length_offset / sizeof(Word)) {
+    if (offset < info.length_offset + info.length_width &&
+        info.length_offset < offset + info.slot_size) {
       return Bad(info, "ref_offsets names offset " + std::to_string(offset) +
                            ", which overlaps the length");
     }
@@ -72,30 +76,30 @@ Status CheckShape(const TypeInfo& info) {
         return Bad(info, "layout kFixed has no elements; kRefArray and kStructArray have");
       break;
     case Layout::kRefArray:
-      if (info.element_size != sizeof(Word)) {
-        return Bad(info,
-                   "element_size of a kRefArray is 8, not " + std::to_string(info.element_size));
+      if (info.element_size != info.slot_size) {
+        return Bad(info, "element_size of a kRefArray is that of a slot, " +
+                             Number(info.slot_size) + ", not " + Number(info.element_size));
       }
       break;
     case Layout::kStructArray:
-      if (!elements || info.element_size % sizeof(Word) != 0) {
-        return Bad(info, "element_size of a kStructArray is a multiple of 8, not " +
-                             std::to_string(info.element_size));
+      if (!elements || info.element_size % info.slot_size != 0) {
+        return Bad(info, "element_size of a kStructArray is a multiple of a slot's, " +
+                             Number(info.slot_size) + ", not " + Number(info.element_size));
       }
       break;
     case Layout::kWeakRef:
     case Layout::kEphemeron: {
       const uint32_t special = info.layout == Layout::kWeakRef ? 1 : 2;
-      const uint32_t first = kHeaderSize + special * sizeof(Word);
+      const uint32_t first = kHeaderSize + special * info.slot_size;
       if (elements) return Bad(info, "weak references and ephemerons have no elements");
       if (info.fixed_size < first) {
         return Bad(info, "fixed_size " + std::to_string(info.fixed_size) +
-                             " has no room for the weak words");
+                             " has no room for the weak slots");
       }
       for (const uint32_t offset : info.ref_offsets) {
         if (offset < first) {
           return Bad(info, "ref_offsets names offset " + std::to_string(offset) +
-                               ", which overlaps the weak words");
+                               ", which overlaps the weak slots");
         }
       }
       break;
@@ -112,7 +116,9 @@ Status CheckShape(const TypeInfo& info) {
 
 }  // namespace
 
-TypeTable::TypeTable() : types_(static_cast<Type*>(platform::MapZeroed(kTableBytes))) {}
+TypeTable::TypeTable(const RefEncoding& encoding)
+    : has_compressed_slots_(encoding.compressed),
+      types_(static_cast<Type*>(platform::MapZeroed(kTableBytes))) {}
 
 TypeTable::~TypeTable() {
   if (types_ != nullptr) platform::Unmap(types_, kTableBytes);
@@ -129,6 +135,14 @@ Result<const Type*> TypeTable::Register(const TypeInfo& info) {
                          std::to_string(kHeaderSize) + " (the header) to " +
                          std::to_string(kMaxFixedSize));
   }
+  const uint32_t slot_size = has_compressed_slots_ ? sizeof(CompressedWord) : sizeof(Word);
+  if (info.layout != Layout::kLeaf && info.slot_size != slot_size) {
+    return Bad(info, "slot_size is " + Number(info.slot_size) +
+                         " bytes, but the heap's references " +
+                         (has_compressed_slots_ ? "are compressed, its slots are "
+                                                : "are words, its slots are ") +
+                         Number(slot_size) + "; describe the type for the heap's encoding");
+  }
   const bool odd_leaf = info.layout == Layout::kLeaf && info.element_size != 0;
   if (info.fixed_size % kGranule != 0 && !odd_leaf) {
     return Bad(info, "fixed_size " + std::to_string(info.fixed_size) + " is not a multiple of 8");
@@ -142,13 +156,13 @@ Result<const Type*> TypeTable::Register(const TypeInfo& info) {
   }
   TypeDetails details{info.name, {}, {}, info.trace, info.moved, info.transfer};
   const uint32_t body = info.fixed_size - kHeaderSize;
-  if (Status status =
-          Compile(info, "ref_offsets", info.ref_offsets, kHeaderSize, body, details.bitmap);
+  if (Status status = Compile(info, "ref_offsets", info.ref_offsets, kHeaderSize, body, slot_size,
+                              details.bitmap);
       !status.ok()) {
     return status;
   }
   if (Status status = Compile(info, "element_ref_offsets", info.element_ref_offsets, 0,
-                              info.element_size, details.element_bitmap);
+                              info.element_size, slot_size, details.element_bitmap);
       !status.ok()) {
     return status;
   }
@@ -172,6 +186,7 @@ Result<const Type*> TypeTable::Register(const TypeInfo& info) {
   type.has_long_bitmap = details.bitmap.size() > 1 || details.element_bitmap.size() > 1;
   type.has_moved_hook = info.moved != nullptr;
   type.has_transfer_hook = info.transfer != nullptr;
+  type.has_compressed_slots = has_compressed_slots_;
   const bool is_slow = info.flags.non_moving || info.flags.unsendable;
   type.inline_size = type.has_elements() || is_slow ? 0 : info.fixed_size;
   type.inline_length_end = type.has_elements() && !is_slow ? kInlineLengthEnd : 0;

@@ -15,7 +15,7 @@ namespace Atoll {
 /// The part of a type that trace loops seldom need.
 struct TypeDetails {
   std::string name;
-  std::vector<uint64_t> bitmap;          ///< of fixed parts over 64 words: all its words
+  std::vector<uint64_t> bitmap;          ///< of fixed parts over 64 slots: all its slots
   std::vector<uint64_t> element_bitmap;  ///< the same of elements
   void (*trace)(ObjectPtr object, SlotVisitor& visitor);
   void (*moved)(ObjectPtr object, uintptr_t from);
@@ -26,7 +26,7 @@ struct TypeDetails {
 /// can be in any header, and never moves.
 class TypeTable {
  public:
-  TypeTable();
+  explicit TypeTable(const RefEncoding& encoding);
   ~TypeTable();
   TypeTable(const TypeTable&) = delete;
   TypeTable& operator=(const TypeTable&) = delete;
@@ -41,6 +41,7 @@ class TypeTable {
 
  private:
   mutable platform::Mutex mutex_;
+  const bool has_compressed_slots_;
   Type* types_ = nullptr;  // an array for all ids, backed as it is touched; id 0 is no type
   uint32_t count_ = 1;
   std::deque<TypeDetails> details_;

@@ -25,15 +25,17 @@ size_t Rank(const std::vector<uint64_t>& bitmap, size_t bit) {
 std::string NameOfSlot(const Type& type, uintptr_t offset) {
   const TypeDetails& details = *type.details;
   if (type.layout == Layout::kCustom) return " slot at +" + std::to_string(offset);
-  if (type.layout == Layout::kEphemeron && offset == kHeaderSize + sizeof(Word)) return " value";
+  if (type.layout == Layout::kEphemeron && offset == kHeaderSize + type.slot_size())
+    return " value";
   if (offset < type.fixed_size) {
-    return " slot " + std::to_string(Rank(details.bitmap, (offset - kHeaderSize) / sizeof(Word)));
+    return " slot " +
+           std::to_string(Rank(details.bitmap, (offset - kHeaderSize) / type.slot_size()));
   }
   const uintptr_t in_elements = offset - type.fixed_size;
   std::string name = " element " + std::to_string(in_elements / type.element_size);
   if (type.layout == Layout::kStructArray) {
-    const size_t word = in_elements % type.element_size / sizeof(Word);
-    name += " slot " + std::to_string(Rank(details.element_bitmap, word));
+    const size_t slot = in_elements % type.element_size / type.slot_size();
+    name += " slot " + std::to_string(Rank(details.element_bitmap, slot));
   }
   return name;
 }
@@ -82,8 +84,8 @@ class Search {
     if (offset == kHeaderSize) {
       return type.layout != Layout::kWeakRef && type.layout != Layout::kEphemeron;
     }
-    if (type.layout != Layout::kEphemeron || offset != kHeaderSize + sizeof(Word)) return true;
-    const Word key = Slot(object + kHeaderSize).Load().word;
+    if (type.layout != Layout::kEphemeron || offset != kHeaderSize + type.slot_size()) return true;
+    const Word key = type.SlotAt(object + kHeaderSize).Load().word;
     return !IsPrivate(key) || copied_.Contains(source_.encoding().Decode(key));
   }
 

@@ -48,6 +48,8 @@ class ImageSink {
   static constexpr size_t kLargeFrom = SIZE_MAX;
   static constexpr bool kTakesTransfers = false;  // nothing would free it
 
+  explicit ImageSink(bool is_compressed) : is_compressed_(is_compressed) {}
+
   /// Empty again, for at most `max_bytes` (up to kLargeObjectThreshold).
   void Begin(size_t max_bytes) {
     for (size_t i = 0; i < bitmap_bytes(); ++i) relocations_[i] = shared_refs_[i] = 0;
@@ -97,6 +99,7 @@ class ImageSink {
     graph.shared_refs = any_shared_ ? shared_refs_ : nullptr;
     graph.has_moved_hooks = has_moved_hooks_;
     graph.origin = start();
+    graph.is_compressed = is_compressed_;
     return graph;
   }
 
@@ -105,20 +108,23 @@ class ImageSink {
 
  private:
   static constexpr size_t kWords = kLargeObjectThreshold / sizeof(Word);
+  static constexpr size_t kMostSlots = kLargeObjectThreshold / sizeof(CompressedWord);
 
   uintptr_t start() const { return reinterpret_cast<uintptr_t>(data_); }
-  size_t bitmap_bytes() const { return (used_ / sizeof(Word) + 7) / 8; }
+  int slot_shift() const { return is_compressed_ ? 2 : 3; }
+  size_t bitmap_bytes() const { return ((used_ >> slot_shift()) + 7) / 8; }
   ATOLL_ALWAYS_INLINE void Set(uint8_t* bitmap, uintptr_t slot) {
-    const size_t word = (slot - start()) / sizeof(Word);
-    bitmap[word / 8] = static_cast<uint8_t>(bitmap[word / 8] | 1u << (word % 8));
+    const size_t bit = (slot - start()) >> slot_shift();
+    bitmap[bit / 8] = static_cast<uint8_t>(bitmap[bit / 8] | 1u << (bit % 8));
   }
 
+  const bool is_compressed_;
   size_t used_ = 0;
   size_t max_bytes_ = 0;
   bool any_shared_ = false;
   bool has_moved_hooks_ = false;
-  uint8_t relocations_[kWords / 8] = {};
-  uint8_t shared_refs_[kWords / 8] = {};
+  uint8_t relocations_[kMostSlots / 8] = {};
+  uint8_t shared_refs_[kMostSlots / 8] = {};
   Word data_[kWords];
 };
 

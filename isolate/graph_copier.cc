@@ -61,16 +61,27 @@ const char* ReasonFor(CopyFailure failure) {
 }  // namespace
 
 struct GraphCopier::Impl {
-  enum class Encoding : uint8_t { kPlain, kLowTagOne, kNanBoxing, kHeaderBefore, kRuntime };
+  enum class Encoding : uint8_t {
+    kPlain,
+    kLowTagOne,
+    kNanBoxing,
+    kHeaderBefore,
+    kCompressed,
+    kRuntime
+  };
 
   explicit Impl(HeapState& heap_state)
-      : heap(heap_state), encoding(KnownEncoding(heap_state.options.encoding)), buffers(heap) {}
+      : heap(heap_state),
+        encoding(KnownEncoding(heap_state.options.encoding)),
+        buffers(heap),
+        image(heap_state.options.encoding.compressed) {}
 
   static Encoding KnownEncoding(const RefEncoding& encoding) {
     if (encoding == PlainPointers::kEncoding) return Encoding::kPlain;
     if (encoding == LowTagOne::kEncoding) return Encoding::kLowTagOne;
     if (encoding == NanBoxing::kEncoding) return Encoding::kNanBoxing;
     if (encoding == HeaderBefore::kEncoding) return Encoding::kHeaderBefore;
+    if (encoding == CompressedPointers::kEncoding) return Encoding::kCompressed;
     return Encoding::kRuntime;
   }
 
@@ -86,6 +97,8 @@ struct GraphCopier::Impl {
         return fn.template operator()<NanBoxing>();
       case Encoding::kHeaderBefore:
         return fn.template operator()<HeaderBefore>();
+      case Encoding::kCompressed:
+        return fn.template operator()<CompressedPointers>();
       case Encoding::kRuntime:
         break;
     }

@@ -137,7 +137,7 @@ class GraphCopy final : private SlotVisitor {
   static constexpr int64_t kCostOfObject = 32;  // in bytes copied
   static constexpr size_t kLongLeaf = 128;
   static constexpr int kRoundsBeforeIndex = 2;
-  static constexpr MarkEntry kKindMask = 7;
+  static constexpr MarkEntry kKindMask = 3;  // slots may lie at multiples of 4
   static constexpr MarkEntry kScan = 1;
   static constexpr MarkEntry kArrayRest = 2;
   static constexpr MarkEntry kCustom = 3;
@@ -154,6 +154,8 @@ class GraphCopy final : private SlotVisitor {
   }
   // A copy is nobody else's yet: plain loads.
   static Word& At(uintptr_t address) { return *reinterpret_cast<Word*>(address); }
+  static Word LoadSlot(uintptr_t slot) { return ObjectSlot<E>(slot).template LoadAs<E>().word; }
+  static void ClearSlot(uintptr_t slot) { ObjectSlot<E>(slot).template StoreRawAs<E>(Ref{}); }
 
   // ---- Reaching objects
 
@@ -182,12 +184,12 @@ class GraphCopy final : private SlotVisitor {
   // The slot's turn has come.
   template <typename Push>
   ATOLL_ALWAYS_INLINE void Visit(uintptr_t slot, uintptr_t base, size_t size, Push push) {
-    const Word word = At(slot);
+    const Word word = LoadSlot(slot);
     if (ATOLL_UNLIKELY(!encoding_.RefersInto(word, base, size))) return;
     uintptr_t address = 0;
     const CopiedObjects::Answer answer = Reach(encoding_.Decode(word), &address, base, size, push);
     if (ATOLL_LIKELY(answer == CopiedObjects::Answer::kCopied)) {
-      At(slot) = encoding_.Encode(word, address);
+      ObjectSlot<E>(slot).template StoreRawAs<E>(Ref{encoding_.Encode(word, address)});
       sink_.NoteInside(slot);
     } else if (answer == CopiedObjects::Answer::kShared) {
       sink_.NoteShared(slot);
@@ -195,7 +197,7 @@ class GraphCopy final : private SlotVisitor {
   }
   void Visit(uintptr_t slot) { Visit(slot, base_, size_, PushToStack()); }
   void VisitLater(uintptr_t slot) {
-    if (!encoding_.RefersInto(At(slot), base_, size_)) return;
+    if (!encoding_.RefersInto(LoadSlot(slot), base_, size_)) return;
     if (ATOLL_UNLIKELY(!stack_.TryPush(slot))) Fail(CopyFailure::kMemory);
   }
 
@@ -215,13 +217,17 @@ class GraphCopy final : private SlotVisitor {
       if (ATOLL_UNLIKELY(at == 0)) return Answer::kRefused;
       At(at) = header_word & ~Word{0xFF};
       // Copied and looked at in one go: whether there is a reference is known the sooner.
-      uint64_t bit = uint64_t{1} << (type.plain_size / sizeof(Word) - 1);
+      constexpr size_t kSlot = kSlotSize<E>;
+      uint64_t bit = uint64_t{1} << (((type.plain_size - kHeaderSize) / kSlot - 1) % 64);
       for (size_t i = type.plain_size - sizeof(Word); i >= kHeaderSize; i -= sizeof(Word)) {
         const Word word = Slot(object + i).LoadAcquire().word;
         At(at + i) = word;
-        bit >>= 1;
-        if ((type.bitmap & bit) != 0 && encoding_.RefersInto(word, base, size)) {
-          pushed &= push(at + i);
+        for (size_t in_word = sizeof(Word); in_word != 0;) {
+          in_word -= kSlot;
+          const bool refers = E::kCompressed ? static_cast<CompressedWord>(word >> 8 * in_word) != 0
+                                             : encoding_.RefersInto(word, base, size);
+          if ((type.bitmap & bit) != 0 && refers) pushed &= push(at + i + in_word);
+          bit >>= 1;
         }
       }
     } else {
@@ -418,17 +424,17 @@ class GraphCopy final : private SlotVisitor {
       case Layout::kCustom:  // has an entry of its own kind
         return;
       case Layout::kFixed:
-        return VisitFixedPart(at, type, visit);
+        return VisitFixedPart<E>(at, type, visit);
       case Layout::kRefArray:
       case Layout::kStructArray:
         ScanElements(at, type, 0);
-        return VisitFixedPart(at, type, visit);
+        return VisitFixedPart<E>(at, type, visit);
       case Layout::kWeakRef:
         if (!buffers_.weak_references.TryPush(at)) Fail(CopyFailure::kMemory);
-        return VisitFixedPart(at, type, visit);
+        return VisitFixedPart<E>(at, type, visit);
       case Layout::kEphemeron:
         ScanEphemeron(at);
-        return VisitFixedPart(at, type, visit);
+        return VisitFixedPart<E>(at, type, visit);
     }
   }
 
@@ -442,26 +448,26 @@ class GraphCopy final : private SlotVisitor {
     }
     // Elements that refer to nothing new take time as well.
     budget_ -= static_cast<int64_t>(kPiece * sizeof(Word));
-    VisitElements(at, type, first, kPiece, [this](Slot slot) { VisitLater(slot.address()); });
+    VisitElements<E>(at, type, first, kPiece, [this](Slot slot) { VisitLater(slot.address()); });
   }
 
   void ScanCustom(uintptr_t at, const Type& type, uintptr_t object) {
     custom_copy_ = at;
     custom_object_ = object;
     custom_size_ = ObjectSize(type, at);
-    buffers_.custom_visited.assign(custom_size_ / sizeof(Word), false);
+    buffers_.custom_visited.assign(custom_size_ / kSlotSize<E>, false);
     // On the source's object: the copy may not be what the callback expects before it is complete.
     type.details->trace(ObjectPtr(object), *this);
   }
   void VisitSlot(Slot slot) override {
     const uintptr_t offset = slot.address() - custom_object_;
-    if (offset < kHeaderSize || offset > custom_size_ - sizeof(Word) ||
-        offset % sizeof(Word) != 0) {
+    if (offset < kHeaderSize || offset > custom_size_ - kSlotSize<E> ||
+        offset % kSlotSize<E> != 0) {
       Fail(CopyFailure::kForeignSlot, custom_object_);
       return;
     }
     // A callback may visit a slot twice; by the second turn it would refer to a copy.
-    std::vector<bool>::reference visited = buffers_.custom_visited[offset / sizeof(Word)];
+    std::vector<bool>::reference visited = buffers_.custom_visited[offset / kSlotSize<E>];
     if (visited) return;
     visited = true;
     VisitLater(custom_copy_ + offset);
@@ -470,7 +476,7 @@ class GraphCopy final : private SlotVisitor {
   // ---- Weak things
 
   static uintptr_t KeySlot(uintptr_t ephemeron) { return ephemeron + kHeaderSize; }
-  static uintptr_t ValueSlot(uintptr_t ephemeron) { return ephemeron + kHeaderSize + sizeof(Word); }
+  static uintptr_t ValueSlot(uintptr_t ephemeron) { return ephemeron + kHeaderSize + kSlotSize<E>; }
 
   // Whether a source's word keeps what depends on it: it is no reference to a private object, or
   // that has been copied.
@@ -485,7 +491,7 @@ class GraphCopy final : private SlotVisitor {
     Visit(ValueSlot(at));
   }
   void ScanEphemeron(uintptr_t at) {
-    const Word key = At(KeySlot(at));
+    const Word key = LoadSlot(KeySlot(at));
     if (IsReached(key)) {
       FollowEphemeron(at);
     } else if (watching_keys_) {
@@ -502,7 +508,7 @@ class GraphCopy final : private SlotVisitor {
       SegmentedVector<uintptr_t> waiting = std::move(buffers_.ephemerons);
       const size_t before = waiting.size();
       waiting.Filter([this](uintptr_t at) {
-        if (!IsReached(At(KeySlot(at)))) return true;
+        if (!IsReached(LoadSlot(KeySlot(at)))) return true;
         FollowEphemeron(at);
         return false;
       });
@@ -532,16 +538,19 @@ class GraphCopy final : private SlotVisitor {
     buffers_.ephemerons_by_key.erase(begin, end);
   }
   void ClearEphemerons() {
-    buffers_.ephemerons.ForEach([](uintptr_t at) { At(KeySlot(at)) = At(ValueSlot(at)) = 0; });
+    buffers_.ephemerons.ForEach([](uintptr_t at) {
+      ClearSlot(KeySlot(at));
+      ClearSlot(ValueSlot(at));
+    });
   }
 
   void SettleWeakReferences() {
     buffers_.weak_references.ForEach([this](uintptr_t at) {
       const uintptr_t slot = at + kHeaderSize;
-      if (IsReached(At(slot))) {
+      if (IsReached(LoadSlot(slot))) {
         Visit(slot);
       } else {
-        At(slot) = 0;
+        ClearSlot(slot);
       }
     });
   }

@@ -40,7 +40,9 @@ void PackedGraph::VisitSharedRefs(RootVisitor& visitor) const {
     if (!RootIsInside(i)) visitor.VisitSlot(Slot(&roots[i]));
   }
   if (shared_refs == nullptr) return;
-  ForEachBit(shared_refs, bitmap_bytes(), [&](size_t i) { visitor.VisitSlot(Slot(&data[i])); });
+  const auto start = reinterpret_cast<uintptr_t>(data);
+  const Slot first = is_compressed ? Slot::Compressed(start) : Slot(start);
+  ForEachBit(shared_refs, bitmap_bytes(), [&](size_t i) { visitor.VisitSlot(first.Next(i)); });
 }
 
 void SmallImage::Store(const PackedGraph& graph) {
@@ -48,8 +50,22 @@ void SmallImage::Store(const PackedGraph& graph) {
   root = graph.roots[0];
   root_inside = graph.roots_inside[0];
   for (size_t i = 0; i < data_words; ++i) data[i] = graph.data[i];
-  relocations = data_words == 0 ? 0 : graph.relocations[0];
-  shared_refs = graph.shared_refs == nullptr ? 0 : graph.shared_refs[0];
+  is_compressed = graph.is_compressed;
+  const size_t used = graph.bitmap_bytes();
+  for (size_t i = 0; i < sizeof relocations; ++i) {
+    relocations[i] = i < used ? graph.relocations[i] : 0;
+    shared_refs[i] = i < used && graph.shared_refs != nullptr ? graph.shared_refs[i] : 0;
+  }
+}
+
+void Relocate(Word* data, uintptr_t to, const uint8_t* relocations, size_t bytes,
+              bool is_compressed) {
+  if (is_compressed) {
+    auto* slots = reinterpret_cast<CompressedWord*>(data);
+    ForEachBit(relocations, bytes, [&](size_t i) { slots[i] += Compress(to); });
+  } else {
+    ForEachBit(relocations, bytes, [&](size_t i) { data[i] += to; });
+  }
 }
 
 bool TryPackOne(const Mutator& source, Ref root, SmallImage* small) {
@@ -57,8 +73,9 @@ bool TryPackOne(const Mutator& source, Ref root, SmallImage* small) {
   small->root = root.word;
   small->data_words = 0;
   small->root_inside = 0;
-  small->relocations = 0;
-  small->shared_refs = 0;
+  small->is_compressed = encoding.compressed;
+  for (uint8_t& byte : small->relocations) byte = 0;
+  for (uint8_t& byte : small->shared_refs) byte = 0;
   if (!source.RefersIntoHeap(encoding, root)) return true;
   const uintptr_t object = encoding.Decode(root.word);
   if ((source.TagOf(object) & tag::kShared) != 0) return true;
@@ -71,10 +88,12 @@ bool TryPackOne(const Mutator& source, Ref root, SmallImage* small) {
   }
   for (uint64_t bits = type.bitmap; bits != 0; bits &= bits - 1) {
     const auto i = static_cast<size_t>(std::countr_zero(bits));
-    const Ref value = Slot(object + kHeaderSize + i * sizeof(Word)).Load();
+    const Ref value = type.SlotAt(object + kHeaderSize).Next(i).Load();
     if (!source.RefersIntoHeap(encoding, value)) continue;
     if ((source.TagOf(encoding.Decode(value.word)) & tag::kShared) == 0) return false;
-    small->shared_refs = static_cast<uint8_t>(small->shared_refs | 1u << (i + 1));
+    const size_t bit = i + kHeaderSize / type.slot_size();
+    uint8_t& byte = small->shared_refs[bit / 8];
+    byte = static_cast<uint8_t>(byte | 1u << (bit % 8));
   }
   // Relaxed: flags and hash may change beside it.
   small->data[0] = HeaderOf(object).load(std::memory_order_relaxed) & ~Word{0xFF};
@@ -123,7 +142,7 @@ void Image::Reset() {
 void UnpackAt(uintptr_t to, const TypeTable& types, const PackedGraph& graph, Word* roots) {
   auto* words = reinterpret_cast<Word*>(to);
   if (graph.data_bytes != 0) std::memcpy(words, graph.data, graph.data_bytes);
-  ForEachBit(graph.relocations, graph.bitmap_bytes(), [&](size_t i) { words[i] += to; });
+  Relocate(words, to, graph.relocations, graph.bitmap_bytes(), graph.is_compressed);
   if (ATOLL_UNLIKELY(graph.has_moved_hooks)) {
     CallMovedHooks(types, to, graph.data_bytes, graph.origin);
   }

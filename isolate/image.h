@@ -3,13 +3,16 @@
 //   data         the objects one behind the other, in the order they were copied in, headers
 //                included (GC flags zero; identity hashes and embedder bits as they were)
 //   roots        one word each, encoded like any reference
-//   relocations  bit i: data[i] refers to an object of the image. The address bits of the word are
-//                then a distance from the start of the data, so that whoever unpacks it adds the
-//                place it unpacks to, whatever the encoding and the types
+//   relocations  bit i: slot i of the data refers to an object of the image. The address bits of
+//   the
+//                word are then a distance from the start of the data, so that whoever unpacks it
+//                adds the place it unpacks to, whatever the encoding and the types
 //   roots_inside the same for the roots
-//   shared_refs  bit i: data[i] refers to a shared object: a collector of these must see it
+//   shared_refs  bit i: slot i refers to a shared object: a collector of these must see it
 //
-// Bitmaps are in bytes, bit i % 8 of byte i / 8. All other words are as they were.
+// Slot i of the data lies at i times the size of a slot; where references are compressed there are
+// two in a word, and such distances are compressed as addresses are. Bitmaps are in bytes, bit i %
+// 8 of byte i / 8. All other words are as they were.
 #ifndef ATOLL_ISOLATE_IMAGE_H_
 #define ATOLL_ISOLATE_IMAGE_H_
 
@@ -32,7 +35,8 @@ struct PackedGraph {
   Word* roots = nullptr;
   uint8_t* roots_inside = nullptr;
   uint8_t* relocations = nullptr;
-  uint8_t* shared_refs = nullptr;  ///< null: no data word refers to a shared object
+  uint8_t* shared_refs = nullptr;  ///< null: no slot refers to a shared object
+  bool is_compressed = false;      ///< references are: two slots in a word
   /// Objects of types with a `moved` hook are among them: it is called for each when it is packed
   /// and when it is unpacked. They hold addresses into themselves as if the data lay at `origin`.
   bool has_moved_hooks = false;
@@ -40,9 +44,10 @@ struct PackedGraph {
 
   bool RootIsInside(size_t i) const { return (roots_inside[i / 8] >> (i % 8) & 1) != 0; }
   /// Bytes of a bitmap of the data.
-  size_t bitmap_bytes() const { return (data_bytes / sizeof(Word) + 7) / 8; }
+  size_t bitmap_bytes() const { return (data_bytes / slot_size() + 7) / 8; }
+  size_t slot_size() const { return is_compressed ? sizeof(CompressedWord) : sizeof(Word); }
   /// Visits the words that may refer to shared objects: roots outside the image, immediates among
-  /// them, and data words. Not while it is being packed or unpacked.
+  /// them, and slots. Not while it is being packed or unpacked.
   void VisitSharedRefs(RootVisitor& visitor) const;
 };
 
@@ -54,8 +59,12 @@ struct SmallImage {
   Word data[kWords];
   uint8_t data_words = 0;
   uint8_t root_inside = 0;
-  uint8_t relocations = 0;
-  uint8_t shared_refs = 0;
+  bool is_compressed = false;
+  // One bitmap each, of as many bits as there may be compressed slots.
+  uint8_t relocations[2] = {};
+  uint8_t shared_refs[2] = {};
+
+  bool has_relocations() const { return (relocations[0] | relocations[1]) != 0; }
 
   /// Whether Store may be called.
   static bool Fits(const PackedGraph& graph) {
@@ -71,8 +80,9 @@ struct SmallImage {
     graph.root_count = 1;
     graph.roots = &root;
     graph.roots_inside = &root_inside;
-    graph.relocations = &relocations;
-    graph.shared_refs = shared_refs != 0 ? &shared_refs : nullptr;
+    graph.relocations = relocations;
+    graph.shared_refs = (shared_refs[0] | shared_refs[1]) != 0 ? shared_refs : nullptr;
+    graph.is_compressed = is_compressed;
     return graph;
   }
 };
@@ -82,6 +92,11 @@ struct SmallImage {
 /// state of `source`. Cost: a few ns.
 bool TryPackOne(const Mutator& source, Ref root, SmallImage* small);
 
+/// Adds `to` to the words of `data` whose bits are set in the `bytes` bytes of `relocations`, as
+/// compressed references to the slots that are such.
+void Relocate(Word* data, uintptr_t to, const uint8_t* relocations, size_t bytes,
+              bool is_compressed);
+
 /// Unpacks it: see Unpack, which says what is legal and what is not. 0: no memory.
 inline bool UnpackSmall(Mutator& target, const SmallImage& small, Word* root) {
   uintptr_t to = 0;
@@ -90,8 +105,8 @@ inline bool UnpackSmall(Mutator& target, const SmallImage& small, Word* root) {
     if (ATOLL_UNLIKELY(to == 0)) return false;
     auto* words = reinterpret_cast<Word*>(to);
     for (size_t i = 0; i < small.data_words; ++i) words[i] = small.data[i];
-    for (unsigned bits = small.relocations; bits != 0; bits &= bits - 1) {
-      words[std::countr_zero(bits)] += to;
+    if (small.has_relocations()) {
+      Relocate(words, to, small.relocations, sizeof small.relocations, small.is_compressed);
     }
   }
   *root = small.root + (small.root_inside != 0 ? to : 0);

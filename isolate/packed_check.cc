@@ -52,12 +52,15 @@ class PackedCheck {
     ForEachSlotOf(heap_, start() + at, [&](Slot slot) {
       const size_t offset = slot.address() - start();
       if (!status_.ok() || offset >= graph_.data_bytes) return;
-      const size_t i = offset / sizeof(Word);
+      const size_t i = offset / graph_.slot_size();
       const std::string what = "a slot of the " + NameAt(at);
-      if (IsSet(graph_.relocations, i)) {
-        CheckInside(graph_.data[i], what);
+      if (!IsSet(graph_.relocations, i)) {
+        CheckOutside(slot.Load().word, IsSet(graph_.shared_refs, i), what);
+      } else if (slot.is_compressed()) {
+        const auto distance = *reinterpret_cast<const CompressedWord*>(slot.address());
+        CheckInside(Word{distance} << kCompressionShift, what);
       } else {
-        CheckOutside(graph_.data[i], IsSet(graph_.shared_refs, i), what);
+        CheckInside(slot.Load().word, what);
       }
     });
   }

@@ -59,7 +59,7 @@ bool IsSmallGraph(Mutator& source, Ref root, size_t max_bytes) {
     if (type.layout == Layout::kFixed && !type.has_long_bitmap) {
       for (uint64_t bits = type.bitmap; bits != 0; bits &= bits - 1) {
         const auto i = static_cast<size_t>(std::countr_zero(bits));
-        reach(Slot(object + kHeaderSize + i * sizeof(Word)).Load().word);
+        reach(type.SlotAt(object + kHeaderSize).Next(i).Load().word);
       }
     } else if (!type.is_leaf()) {
       ForEachSlotOf(heap, object, [&](Slot slot) { reach(slot.Load().word); });

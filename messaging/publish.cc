@@ -72,7 +72,7 @@ Result<Ref> StoreShared(Isolate& isolate, ObjectPtr holder, Slot slot, Ref value
                   "objects of the isolate's own, and none for shared ones, which never change");
   }
   const size_t size = mutator.SizeOf(holder);
-  if (slot.address() - at < kHeaderSize || slot.address() - at > size - sizeof(Word)) {
+  if (slot.address() - at < kHeaderSize || slot.address() - at > size - slot.bytes()) {
     return Status(StatusCode::kInvalidArgument,
                   "StoreShared: the slot lies outside its object of type \"" +
                       mutator.TypeOf(holder).name() + "\"");

@@ -59,6 +59,12 @@ bool IsKnown(const std::string& workload) {
   return false;
 }
 
+// One of those that AtollHeapOf is for, whatever the encoding.
+bool IsOfHeap(const std::string& workload) {
+  return workload.starts_with("alloc-") || workload.starts_with("binary_trees-") ||
+         workload.starts_with("gcbench-") || workload == "lru_latency";
+}
+
 double MiB(double kib) { return kib / 1024; }
 
 void RunHere(bench::Selection& selection, const bench::SafepointLatencyOptions& safepoint,
@@ -83,7 +89,11 @@ void RunHere(bench::Selection& selection, const bench::SafepointLatencyOptions& 
     } else {
       bench::Selection same = selection;
       if (same.workload.ends_with('m')) same.workload.pop_back();
-      same.Run<bench::AtollHeap>(world, report);
+      if (world.is_compressed()) {
+        same.Run<bench::AtollHeapOf<Atoll::CompressedPointers>>(world, report);
+      } else {
+        same.Run<bench::AtollHeap>(world, report);
+      }
     }
     const double seconds = bench::Seconds(bench::NowNanos() - began);
     bench::PrintHeapFigures(world.heap(), seconds, report);
@@ -108,6 +118,7 @@ int main(int argc, char** argv) {
   size_t nursery_kib = 0;
   size_t max_nursery_kib = 0;
   bool no_huge_pages = false;
+  std::string encoding = "compressed";
   app.add_option("workload", selection.workload, "A workload, or `list`")->required();
   app.add_option("--reps", repetitions,
                  "Repetitions, each in a fresh process; median and best are printed if more than 1")
@@ -135,6 +146,11 @@ int main(int argc, char** argv) {
   app.add_option("--nursery-kib", nursery_kib, "Size that a nursery starts at; 0: Atoll's default");
   app.add_option("--max-nursery-kib", max_nursery_kib,
                  "Size that a nursery may grow to; 0: Atoll's default");
+  app.add_option("--encoding", encoding,
+                 "alloc, binary_trees, gcbench, lru_latency: references of 4 bytes in objects, as "
+                 "Java's, or of 8; all others: 8")
+      ->check(CLI::IsMember({"compressed", "plain"}))
+      ->capture_default_str();
   app.add_flag("--in-isolates", world.isolates,
                "Run the workloads of threads as isolates of a group, each on its own thread");
   app.add_flag("--no-huge-pages", no_huge_pages, "Ask for no huge pages");
@@ -164,6 +180,9 @@ int main(int argc, char** argv) {
   world.heap.nursery_bytes = nursery_kib * 1024;
   world.heap.max_nursery_bytes = max_nursery_kib * 1024;
   world.heap.huge_pages = !no_huge_pages;
+  if (encoding == "compressed" && IsOfHeap(selection.workload)) {
+    world.heap.encoding = Atoll::CompressedPointers::kEncoding;
+  }
   world.one_region = selection.workload.ends_with("-2m");
   RunHere(selection, safepoint, isolates);
   return 0;

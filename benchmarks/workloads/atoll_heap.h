@@ -14,20 +14,23 @@
 
 namespace bench {
 
-/// Two references and a number: 32 bytes with the header.
-struct AtollNode : Atoll::Object {
-  Atoll::Member<AtollNode> left;
-  Atoll::Member<AtollNode> right;
+/// Two references and a number: 32 bytes with the header, 24 where references are compressed.
+template <typename E>
+struct AtollNodeOf : Atoll::Object {
+  Atoll::MemberOf<AtollNodeOf, E> left;
+  Atoll::MemberOf<AtollNodeOf, E> right;
   int64_t value;
 };
-static_assert(sizeof(AtollNode) == 32);
+using AtollNode = AtollNodeOf<Atoll::PlainPointers>;
+using CompressedAtollNode = AtollNodeOf<Atoll::CompressedPointers>;
+static_assert(sizeof(AtollNode) == 32 && sizeof(CompressedAtollNode) == 24);
 
 }  // namespace bench
 
-template <>
-struct Atoll::Fields<bench::AtollNode>
-    : Atoll::References<ATOLL_FIELD(bench::AtollNode, left), ATOLL_FIELD(bench::AtollNode, right)> {
-};
+template <typename E>
+struct Atoll::Fields<bench::AtollNodeOf<E>>
+    : Atoll::References<ATOLL_FIELD(bench::AtollNodeOf<E>, left),
+                        ATOLL_FIELD(bench::AtollNodeOf<E>, right)> {};
 
 namespace bench {
 
@@ -44,8 +47,9 @@ inline void OrExit(const Atoll::Status& status) {
   std::exit(1);
 }
 
-/// One Atoll heap with the types of the workloads; every AtollHeap::Owner made from it is a mutator
-/// with a region of its own, or, where `one_region` is asked for, a mutator of the one region.
+/// One Atoll heap with the types of the workloads; every AtollHeapOf::Owner made from it is a
+/// mutator with a region of its own, or, where `one_region` is asked for, a mutator of the one
+/// region.
 class AtollWorld {
  public:
   struct Options {
@@ -66,8 +70,12 @@ class AtollWorld {
                                 : nullptr),
         own_heap_(options.isolates ? nullptr : OrExit(Atoll::CreateHeap(options.heap))),
         heap_(options.isolates ? &group_->heap() : own_heap_.get()),
-        node_type_(OrExit(heap_->RegisterType(Atoll::Describe<AtollNode>("Node")))),
-        table_type_(OrExit(heap_->RegisterType(Atoll::DescribeRefArray("Table")))),
+        node_type_(OrExit(heap_->RegisterType(is_compressed()
+                                                  ? Atoll::Describe<CompressedAtollNode>("Node")
+                                                  : Atoll::Describe<AtollNode>("Node")))),
+        table_type_(OrExit(heap_->RegisterType(
+            is_compressed() ? Atoll::DescribeRefArray<Atoll::CompressedPointers>("Table")
+                            : Atoll::DescribeRefArray("Table")))),
         doubles_type_(OrExit(heap_->RegisterType(Atoll::DescribeDataArray<double>("Doubles")))) {
     if (options.one_region) {
       shared_ = OrExit(heap_->CreateRegion({.name = "shared"}));
@@ -75,6 +83,8 @@ class AtollWorld {
   }
 
   Atoll::Heap& heap() { return *heap_; }
+  /// Whether it is for AtollHeapOf<CompressedPointers>; for AtollHeap if not.
+  bool is_compressed() const { return heap_->encoding().compressed; }
   /// Null unless owners are isolates.
   Atoll::IsolateGroup* group() { return group_.get(); }
   const Atoll::Type& node_type() const { return *node_type_; }
@@ -94,12 +104,13 @@ class AtollWorld {
 };
 
 /// The heap type of the workloads (see trees.h) on Atoll: the mutator and what goes with it.
-class AtollHeap {
+template <typename E>
+class AtollHeapOf {
  public:
   using World = AtollWorld;
-  using Pass = const AtollHeap&;  // three words would go over the stack at each call
-  using Node = AtollNode;
-  using Table = Atoll::RefArray<AtollNode>;
+  using Pass = const AtollHeapOf&;  // three words would go over the stack at each call
+  using Node = AtollNodeOf<E>;
+  using Table = Atoll::RefArrayOf<Node, E>;
   using Doubles = Atoll::DataArray<double>;
   static constexpr bool kExplicit = false;
   static constexpr bool kMoves = true;
@@ -108,7 +119,7 @@ class AtollHeap {
 
   class Scope {
    public:
-    ATOLL_ALWAYS_INLINE explicit Scope(AtollHeap heap) : scope_(heap.mutator()) {}
+    ATOLL_ALWAYS_INLINE explicit Scope(AtollHeapOf heap) : scope_(heap.mutator()) {}
 
    private:
     Atoll::StackScope scope_;
@@ -116,11 +127,11 @@ class AtollHeap {
   template <typename T>
   class Root : public Atoll::StackLocal<T> {
    public:
-    ATOLL_ALWAYS_INLINE Root(AtollHeap heap, T* object)
+    ATOLL_ALWAYS_INLINE Root(AtollHeapOf heap, T* object)
         : Atoll::StackLocal<T>(heap.mutator(), object) {}
   };
   struct Away {
-    explicit Away(AtollHeap heap) : scope(heap.mutator()) {}
+    explicit Away(AtollHeapOf heap) : scope(heap.mutator()) {}
     Atoll::NativeScope scope;
   };
 
@@ -175,7 +186,7 @@ class AtollHeap {
     const Atoll::Type* doubles_type;
   };
 
-  explicit AtollHeap(Context* context)
+  explicit AtollHeapOf(Context* context)
       : context_(context), mutator_(context->mutator), node_type_(context->node_type) {}
 
   template <typename T>
@@ -195,7 +206,8 @@ class AtollHeap {
 };
 
 /// The mutator itself, managed for as long as this stands, and its region if it has its own.
-class AtollHeap::Owner {
+template <typename E>
+class AtollHeapOf<E>::Owner {
  public:
   explicit Owner(World& world)
       : context_{nullptr, &world.node_type(), &world.table_type(), &world.doubles_type()} {
@@ -219,7 +231,7 @@ class AtollHeap::Owner {
   Owner(const Owner&) = delete;
   Owner& operator=(const Owner&) = delete;
 
-  AtollHeap heap() { return AtollHeap(&context_); }
+  AtollHeapOf heap() { return AtollHeapOf(&context_); }
 
  private:
   Context context_;
@@ -227,6 +239,8 @@ class AtollHeap::Owner {
   std::unique_ptr<Atoll::Region> own_region_;
   std::unique_ptr<Atoll::Mutator> mutator_;
 };
+
+using AtollHeap = AtollHeapOf<Atoll::PlainPointers>;
 
 }  // namespace bench
 

@@ -29,7 +29,7 @@ class RootVisitor {
   /// A root in memory.
   virtual void VisitSlot(Slot slot) = 0;
   void VisitRange(Slot first, size_t count) {
-    for (size_t i = 0; i < count; ++i) VisitSlot(Slot(first.address() + i * sizeof(Word)));
+    for (size_t i = 0; i < count; ++i) VisitSlot(first.Next(i));
   }
   /// A root that is not in memory (a register, a packed word): returns its new value.
   Ref VisitValue(Ref value) {

@@ -21,7 +21,7 @@ namespace Atoll {
 /// Constant for a build of the library; obtained once. The slow paths are safepoints, except the
 /// barrier's.
 struct JitDescriptor {
-  uint32_t version = 1;
+  uint32_t version = 2;
   size_t top;
   size_t limit;
   size_t tags;
@@ -41,6 +41,8 @@ struct JitDescriptor {
   size_t header_size;
   size_t granule;
   size_t large_object_threshold;
+  int compression_shift;  ///< a compressed slot holds the lower half of address >> shift
+  const uintptr_t* compression_base;  ///< what to add to its value << shift, unless it is zero
   uintptr_t (*allocate_slow)(Mutator* mutator, const Type* type, size_t size);
   uintptr_t (*allocate_array_slow)(Mutator* mutator, const Type* type, size_t length);
   void (*remember_slow)(Mutator* mutator, uintptr_t object, uintptr_t slot);

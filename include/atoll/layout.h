@@ -43,8 +43,14 @@ inline constexpr size_t kGranule = 8;
 inline constexpr size_t kHeaderSize = 8;
 /// Objects of more than this many bytes (header included) get whole blocks of their own.
 inline constexpr size_t kLargeObjectThreshold = 8 * 1024;
-/// Slots of a large reference array that share one card.
-inline constexpr size_t kSlotsPerCard = 8;
+/// Bytes of a large reference array that share one card.
+inline constexpr size_t kCardSize = 64;
+
+/// A compressed reference is an address shifted by this, without its upper bits.
+inline constexpr int kCompressionShift = 3;
+/// Those are the same for all heaps with compressed references, which lie in one range of this
+/// size, aligned to it: the first part of the reservation.
+inline constexpr size_t kCompressedRange = size_t{1} << (32 + kCompressionShift);
 
 static_assert(kLinesPerBlock == 256);
 static_assert(kBlocksPerChunk == 64, "a chunk's free blocks are one 64-bit mask");

@@ -292,7 +292,7 @@ ATOLL_ALWAYS_INLINE void Store(Mutator& mutator, ObjectPtr object, Slot slot, Re
       if (ATOLL_UNLIKELY((flags & header::kRemembered) == 0)) mutator.RememberSlow(object, slot);
     }
   }
-  slot.StoreRaw(value);
+  slot.StoreRawAs<E>(value);
 }
 
 /// The first store into a slot of an object that has not been reachable by others nor survived a
@@ -306,7 +306,11 @@ ATOLL_ALWAYS_INLINE void StoreInitial(Mutator& mutator, ObjectPtr object, Slot s
     return;
   }
   // A plain store: no other thread has the object yet; what publishes it orders it.
-  *reinterpret_cast<Word*>(slot.address()) = value.word;
+  if constexpr (E::kCompressed) {
+    *reinterpret_cast<CompressedWord*>(slot.AddressAs<E>()) = Compress(value.word);
+  } else {
+    *reinterpret_cast<Word*>(slot.AddressAs<E>()) = value.word;
+  }
 }
 
 /// As Store, if the slot holds `expected`; otherwise loads what it holds into `expected` and
@@ -362,23 +366,20 @@ ATOLL_ALWAYS_INLINE void StoreRelease(Mutator& mutator, ObjectPtr object, Slot s
 /// Copies `count` references from `source` to `target`, slots of `object`; the ranges may overlap.
 template <typename E = PlainPointers>
 void CopyRefs(Mutator& mutator, ObjectPtr object, Slot target, Slot source, size_t count) {
-  constexpr size_t kStep = sizeof(Word);
+  const auto copy = [&](size_t i) {
+    Store<E>(mutator, object, target.Next(i), source.Next(i).template LoadAs<E>());
+  };
   if (target.address() <= source.address()) {
-    for (size_t i = 0; i < count; ++i) {
-      Store<E>(mutator, object, Slot(target.address() + i * kStep),
-               Slot(source.address() + i * kStep).Load());
-    }
+    for (size_t i = 0; i < count; ++i) copy(i);
   } else {
-    for (size_t i = count; i-- > 0;) {
-      Store<E>(mutator, object, Slot(target.address() + i * kStep),
-               Slot(source.address() + i * kStep).Load());
-    }
+    for (size_t i = count; i-- > 0;) copy(i);
   }
 }
 
 /// The referent of a weak reference, or the zero word once it has been cleared.
-inline Ref WeakGet(ObjectPtr weak_reference) {
-  return Slot(weak_reference.address() + kHeaderSize).Load();
+template <typename E = PlainPointers>
+Ref WeakGet(ObjectPtr weak_reference) {
+  return ObjectSlot<E>(weak_reference.address() + kHeaderSize).Load();
 }
 
 /// While one is open, nothing of this mutator's region is collected or moved: allocation grows to

@@ -18,8 +18,8 @@ enum class Layout : uint8_t {
   kFixed,        ///< references at `ref_offsets`
   kRefArray,     ///< the same, and every element is a reference
   kStructArray,  ///< the same, and every element has references at `element_ref_offsets`
-  kWeakRef,      ///< like kFixed; the first word behind the header is a weak reference
-  kEphemeron,    ///< like kFixed; the first two words behind the header are key and value
+  kWeakRef,      ///< like kFixed; the first slot behind the header is a weak reference
+  kEphemeron,    ///< like kFixed; the first two slots behind the header are key and value
   kCustom,       ///< the `trace` callback visits the slots
 };
 
@@ -28,7 +28,7 @@ class SlotVisitor {
  public:
   virtual void VisitSlot(Slot slot) = 0;
   void VisitRange(Slot first, size_t count) {
-    for (size_t i = 0; i < count; ++i) VisitSlot(Slot(first.address() + i * sizeof(Word)));
+    for (size_t i = 0; i < count; ++i) VisitSlot(first.Next(i));
   }
 
  protected:
@@ -47,6 +47,8 @@ struct TypeFlags {
 struct TypeInfo {
   std::string name;
   Layout layout = Layout::kLeaf;
+  /// Bytes of a slot: 8, or 4 in heaps with compressed references, which a leaf need not say.
+  uint32_t slot_size = sizeof(Word);
   /// Bytes of the fixed part, header included; the elements follow it. A multiple of 8, unless the
   /// type is a leaf with elements.
   uint32_t fixed_size = kHeaderSize;
@@ -81,8 +83,8 @@ struct TypeDetails;
 /// A registered type: what TypeInfo says, compiled for the trace loops. Never moves and lives as
 /// long as its heap; immutable after registration, so it may be read from any thread.
 struct alignas(64) Type {
-  Word header_word;         ///< the header of a fresh instance
-  uint64_t bitmap;          ///< bit i: the word at kHeaderSize + 8 i is a strong reference
+  Word header_word;  ///< the header of a fresh instance
+  uint64_t bitmap;   ///< bit i: the slot at kHeaderSize + slot_size() * i is a strong reference
   uint64_t element_bitmap;  ///< the same for one element
   uint32_t fixed_size;
   uint32_t element_size;
@@ -90,9 +92,10 @@ struct alignas(64) Type {
   uint8_t length_width;
   Layout layout;
   TypeFlags flags;
-  bool has_long_bitmap;  ///< fixed part or element over 64 words: see details
+  bool has_long_bitmap;  ///< fixed part or element over 64 slots: see details
   bool has_moved_hook : 1;
   bool has_transfer_hook : 1;
+  bool has_compressed_slots : 1;  ///< as all types of the heap that have slots
   /// fixed_size of types that are copied without further questions, or 0: up to 512 bytes, no
   /// elements, kLeaf or kFixed, sendable, may move, without hooks.
   uint32_t plain_size;
@@ -105,6 +108,11 @@ struct alignas(64) Type {
   uint32_t id() const { return static_cast<uint32_t>(header_word >> header::kTypeShift); }
   bool has_elements() const { return element_size != 0; }
   bool is_leaf() const { return layout == Layout::kLeaf; }
+  size_t slot_size() const { return has_compressed_slots ? sizeof(CompressedWord) : sizeof(Word); }
+  /// The slot at an address inside an object of the type.
+  Slot SlotAt(uintptr_t address) const {
+    return has_compressed_slots ? Slot::Compressed(address) : Slot(address);
+  }
   const std::string& name() const;
 };
 static_assert(sizeof(Type) == 64, "one cache line: a trace loop loads one per object");

@@ -1,6 +1,8 @@
 // Layer: heap
 //
-// A typed C++ view of heap objects, for heaps with the encoding PlainPointers:
+// A typed C++ view of heap objects, for heaps with the encodings PlainPointers and
+// CompressedPointers; for the latter, Member and RefArray are CompressedMember and
+// CompressedRefArray:
 //
 //   struct Node : Atoll::Object {
 //     Atoll::Member<Node> left, right;
@@ -34,38 +36,46 @@ struct Object {
 };
 
 /// A reference field of a typed object. Reading is a plain load; writing goes through the barrier.
-template <typename T>
-class Member {
+template <typename T, typename E>
+class MemberOf {
  public:
-  T* get() const { return reinterpret_cast<T*>(slot().Load().word); }
+  using Encoding = E;
+
+  T* get() const { return reinterpret_cast<T*>(slot().template LoadAs<E>().word); }
   T* operator->() const { return get(); }
   explicit operator bool() const { return get() != nullptr; }
   /// Stores with the write barrier; `owner` is the object that this field is in.
   ATOLL_ALWAYS_INLINE void Set(Mutator& mutator, const Object* owner, T* value) {
-    Store<PlainPointers>(mutator, owner->ptr(), slot(), Ref{reinterpret_cast<Word>(value)});
+    Store<E>(mutator, owner->ptr(), slot(), Ref{reinterpret_cast<Word>(value)});
   }
   /// The first store into a fresh object, see StoreInitial.
   ATOLL_ALWAYS_INLINE void Init(Mutator& mutator, const Object* owner, T* value) {
-    StoreInitial<PlainPointers>(mutator, owner->ptr(), slot(), Ref{reinterpret_cast<Word>(value)});
+    StoreInitial<E>(mutator, owner->ptr(), slot(), Ref{reinterpret_cast<Word>(value)});
   }
-  Slot slot() const { return Slot(const_cast<Word*>(&word_)); }
+  Slot slot() const { return ObjectSlot<E>(reinterpret_cast<uintptr_t>(&word_)); }
 
  private:
-  Word word_;
+  std::conditional_t<E::kCompressed, CompressedWord, Word> word_;
 };
+template <typename T>
+using Member = MemberOf<T, PlainPointers>;
+template <typename T>
+using CompressedMember = MemberOf<T, CompressedPointers>;
 
 template <typename T>
 inline constexpr bool kIsMember = false;
-template <typename T>
-inline constexpr bool kIsMember<Member<T>> = true;
+template <typename T, typename E>
+inline constexpr bool kIsMember<MemberOf<T, E>> = true;
 
 /// One reference field, named by ATOLL_FIELD.
 template <typename Owner, typename Field, size_t kFieldOffset>
 struct FieldAt {
-  static_assert(kIsMember<Field>, "reference fields of a heap object are Atoll::Member<T>");
+  static_assert(kIsMember<Field>,
+                "reference fields of a heap object are Atoll::Member<T> or CompressedMember<T>");
   static_assert(std::is_base_of_v<Object, Owner>, "heap objects derive from Atoll::Object");
-  static_assert(kFieldOffset >= kHeaderSize && kFieldOffset % sizeof(Word) == 0);
+  static_assert(kFieldOffset >= kHeaderSize && kFieldOffset % sizeof(Field) == 0);
   static constexpr uint32_t kOffset = kFieldOffset;
+  static constexpr uint32_t kSize = sizeof(Field);
 };
 // Heap objects derive from Object, so they are not of standard layout; without virtual bases their
 // offsets are constants all the same, on every compiler that we support. The warning is off to the
@@ -79,6 +89,10 @@ template <typename... kFields>
 struct References {
   static constexpr uint32_t kOffsets[sizeof...(kFields) + 1] = {kFields::kOffset..., 0};
   static constexpr size_t kCount = sizeof...(kFields);
+  static constexpr uint32_t kSizes[sizeof...(kFields) + 1] = {kFields::kSize..., sizeof(Word)};
+  static_assert(
+      ((kFields::kSize == kSizes[0]) && ...),
+      "an object has Members or CompressedMembers, as its heap's encoding says, not both");
 };
 /// Specialized for each typed object.
 template <typename T>
@@ -91,6 +105,7 @@ TypeInfo Describe(std::string name) {
   TypeInfo info;
   info.name = std::move(name);
   info.layout = Fields<T>::kCount == 0 ? Layout::kLeaf : Layout::kFixed;
+  info.slot_size = Fields<T>::kSizes[0];
   info.fixed_size = sizeof(T);
   info.ref_offsets.assign(Fields<T>::kOffsets, Fields<T>::kOffsets + Fields<T>::kCount);
   return info;
@@ -135,12 +150,16 @@ ATOLL_ALWAYS_INLINE T* New(Mutator& mutator, const Type& type, Initialize initia
 }
 
 /// An array of references: { header, length, elements }.
-template <typename T>
-struct RefArray : Object {
+template <typename T, typename E>
+struct RefArrayOf : Object {
   uint64_t length;
-  Member<T>* elements() { return reinterpret_cast<Member<T>*>(this + 1); }
-  Member<T>& at(size_t index) { return elements()[index]; }
+  MemberOf<T, E>* elements() { return reinterpret_cast<MemberOf<T, E>*>(this + 1); }
+  MemberOf<T, E>& at(size_t index) { return elements()[index]; }
 };
+template <typename T>
+using RefArray = RefArrayOf<T, PlainPointers>;
+template <typename T>
+using CompressedRefArray = RefArrayOf<T, CompressedPointers>;
 /// An array of numbers or bytes: { header, length, elements }.
 template <typename T>
 struct DataArray : Object {
@@ -150,12 +169,14 @@ struct DataArray : Object {
   T& at(size_t index) { return elements()[index]; }
 };
 
-inline TypeInfo DescribeRefArray(std::string name) {
+template <typename E = PlainPointers>
+TypeInfo DescribeRefArray(std::string name) {
   TypeInfo info;
   info.name = std::move(name);
   info.layout = Layout::kRefArray;
-  info.fixed_size = sizeof(RefArray<Object>);
-  info.element_size = sizeof(Word);
+  info.slot_size = kSlotSize<E>;
+  info.fixed_size = sizeof(RefArrayOf<Object, E>);
+  info.element_size = kSlotSize<E>;
   info.length_offset = kHeaderSize;
   return info;
 }
@@ -168,7 +189,8 @@ TypeInfo DescribeDataArray(std::string name) {
   info.length_offset = kHeaderSize;
   return info;
 }
-/// A zeroed array (see Mutator::AllocateArray): Array is RefArray<T> or DataArray<T>. May collect.
+/// A zeroed array (see Mutator::AllocateArray): Array is RefArrayOf<T, E> or DataArray<T>. May
+/// collect.
 template <typename Array>
 ATOLL_ALWAYS_INLINE Array* NewArray(Mutator& mutator, const Type& type, size_t length) {
   return reinterpret_cast<Array*>(mutator.AllocateArray(type, length).address());

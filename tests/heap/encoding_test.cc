@@ -1,5 +1,7 @@
 // Under every encoding: references are followed and updated, all other words are left alone,
 // whatever they look like, and bits beside the address stay.
+#include "heap/mutator_record.h"
+#include "heap/remembered_set.h"
 #include "tests/heap/heap_fixture.h"
 
 namespace Atoll {
@@ -29,9 +31,16 @@ class Encodings : public HeapTest {
     return e.Make(object.address()) | (other_bits & ~e.address_mask & ~e.ref_mask);
   }
   static ObjectPtr Decode(Word word) { return ObjectPtr(T::kEncoding.Decode(word)); }
-  static void StoreWord(Mutator& mutator, ObjectPtr object, size_t offset, Word word) {
-    Store<E>(mutator, object, SlotAt(object, offset), Ref{word});
+  static Slot At(ObjectPtr object, size_t offset) {
+    return ObjectSlot<E>(object.address() + offset);
   }
+  static size_t Element(size_t index) { return kElements + index * kSlotSize<E>; }
+  static Ref Weak(ObjectPtr object) { return WeakGet<E>(object); }
+  static void StoreWord(Mutator& mutator, ObjectPtr object, size_t offset, Word word) {
+    Store<E>(mutator, object, At(object, offset), Ref{word});
+  }
+  /// What a slot can hold of words that are no references: compressed ones nothing but zero.
+  static Word InSlot(Word word) { return E::kCompressed ? 0 : word; }
   /// Words that are no references, or references to no object.
   std::vector<Word> ForeignWords(Mutator& mutator) {
     const RefEncoding& e = T::kEncoding;
@@ -58,7 +67,7 @@ class Encodings : public HeapTest {
 };
 
 using AllEncodings = ::testing::Types<Known<PlainPointers>, Known<LowTagOne>, Known<NanBoxing>,
-                                      Known<HeaderBefore>, Described>;
+                                      Known<HeaderBefore>, Known<CompressedPointers>, Described>;
 TYPED_TEST_SUITE(Encodings, AllEncodings);
 
 TYPED_TEST(Encodings, ReferencesAreFollowedAndKeepTheirOtherBits) {
@@ -75,7 +84,7 @@ TYPED_TEST(Encodings, ReferencesAreFollowedAndKeepTheirOtherBits) {
     const ObjectPtr parent = this->Decode(region.Root(0));
     ASSERT_EQ(region.Root(0), this->Encode(parent, bits));
     ASSERT_EQ(IdAt(parent), 1u);
-    const Word word = SlotAt(parent, kA).Load().word;
+    const Word word = this->At(parent, kA).Load().word;
     ASSERT_EQ(word, this->Encode(this->Decode(word), ~bits));
     ASSERT_EQ(IdAt(this->Decode(word)), 2u);
     ASSERT_EQ(local.Get().word, this->Encode(this->Decode(word), bits));
@@ -95,17 +104,18 @@ TYPED_TEST(Encodings, ForeignWordsAreNeverFollowed) {
   HandleScope scope(mutator);
   LocalRef local(mutator, Ref{words[2]});
   region.Root(2) = words[3];
-  this->StoreWord(mutator, this->Decode(region.Root(1)), 8, words[0]);
+  this->StoreWord(mutator, this->Decode(region.Root(1)), 8, this->InSlot(words[0]));
   for (size_t i = 0; i < words.size(); ++i) {
     if (i == words.size() / 2) this->Major(region);
-    this->StoreWord(mutator, this->Decode(region.Root(0)), ElementAt(i), words[i]);
+    this->StoreWord(mutator, this->Decode(region.Root(0)), this->Element(i),
+                    this->InSlot(words[i]));
   }
   for (int round = 0; round < 5; ++round) {
     const ObjectPtr array = this->Decode(region.Root(0));
     for (size_t i = 0; i < words.size(); ++i) {
-      ASSERT_EQ(SlotAt(array, ElementAt(i)).Load().word, words[i]);
+      ASSERT_EQ(this->At(array, this->Element(i)).Load().word, this->InSlot(words[i]));
     }
-    EXPECT_EQ(WeakGet(this->Decode(region.Root(1))).word, words[0]);
+    EXPECT_EQ(this->Weak(this->Decode(region.Root(1))).word, this->InSlot(words[0]));
     EXPECT_EQ(persistent.Get().word, words[1]);
     EXPECT_EQ(local.Get().word, words[2]);
     EXPECT_EQ(region.Root(2), words[3]);
@@ -122,7 +132,7 @@ TYPED_TEST(Encodings, AZeroedSlotIsNoReference) {
   this->Minor(region);
   this->Major(region);
   for (size_t i = 0; i < 100; ++i) {
-    EXPECT_EQ(SlotAt(this->Decode(region.Root(0)), ElementAt(i)).Load().word, 0u);
+    EXPECT_EQ(this->At(this->Decode(region.Root(0)), this->Element(i)).Load().word, 0u);
   }
 }
 
@@ -134,12 +144,53 @@ TYPED_TEST(Encodings, TheBarrierSeesReferencesInTheirEncoding) {
   this->Major(region);
   const Word word = this->Encode(this->NewPair(mutator, 2));
   this->StoreWord(mutator, this->Decode(region.Root(0)), kA, word);
-  this->StoreWord(mutator, this->Decode(region.Root(1)), ElementAt(3'999), word);
+  this->StoreWord(mutator, this->Decode(region.Root(1)), this->Element(3'999), word);
   this->ExpectValid();
   this->Minor(region);
-  const Word now = SlotAt(this->Decode(region.Root(0)), kA).Load().word;
+  const Word now = this->At(this->Decode(region.Root(0)), kA).Load().word;
   EXPECT_EQ(IdAt(this->Decode(now)), 2u);
-  EXPECT_EQ(SlotAt(this->Decode(region.Root(1)), ElementAt(3'999)).Load().word, now);
+  EXPECT_EQ(this->At(this->Decode(region.Root(1)), this->Element(3'999)).Load().word, now);
+}
+
+// Numbers that lie between references may look like these.
+TYPED_TEST(Encodings, NumbersOnADirtyCardAreNoReferences) {
+  using E = typename TypeParam::Type;
+  constexpr size_t kSlot = kSlotSize<E>;
+  this->options().stress.move_everything = true;
+  TestRegion region(this->heap());
+  Mutator& mutator = region.Enter();
+  TypeInfo info;
+  info.name = "Numbered";
+  info.layout = Layout::kStructArray;
+  info.slot_size = kSlot;
+  info.fixed_size = 16;
+  info.element_size = 2 * kSlot;  // { number, reference }
+  info.length_offset = 8;
+  info.element_ref_offsets = {kSlot};
+  const Type& numbered = *this->heap().RegisterType(info).value();
+  constexpr size_t kLength = 3 * RememberedSet::kMaxSlots;
+  region.Root(0) = this->Encode(mutator.AllocateArray(numbered, kLength));
+  this->Major(region);
+  // Young objects, which the next collection moves; each number is that of the reference beside it.
+  const auto number_at = [&](size_t i) {
+    return this->At(this->Decode(region.Root(0)), 16 + 2 * i * kSlot);
+  };
+  for (size_t i = 0; i < kLength; ++i) {
+    const Word fresh = this->Encode(this->NewPair(mutator, i));
+    number_at(i).StoreRaw(Ref{fresh});
+    Store<E>(mutator, this->Decode(region.Root(0)), number_at(i).Next(), Ref{fresh});
+  }
+  ASSERT_GT(mutator.record().remembered.carded.size(), 0u);
+  std::vector<Word> before;
+  for (size_t i = 0; i < kLength; ++i) before.push_back(number_at(i).Load().word);
+  this->Minor(region);
+  for (size_t i = 0; i < kLength; ++i) {
+    ASSERT_EQ(number_at(i).Load().word, before[i]) << "number " << i << " has changed";
+    const Word moved = number_at(i).Next().Load().word;
+    ASSERT_NE(moved, before[i]);
+    ASSERT_EQ(IdAt(this->Decode(moved)), i);
+  }
+  this->ExpectValid();
 }
 
 TYPED_TEST(Encodings, PinsAndFinalizersWork) {
@@ -183,6 +234,11 @@ TEST_F(WrongEncodings, AnAddressMaskThatCutsAddresses) {
 }
 TEST_F(WrongEncodings, APatternAmongTheAddressBits) {
   ExpectRefused({0x10, 0x10, ~Word{7}, 0}, "ref_pattern");
+}
+TEST_F(WrongEncodings, ACompressedOneWithMasksOfItsOwn) {
+  RefEncoding encoding = LowTagOne::kEncoding;
+  encoding.compressed = true;
+  ExpectRefused(encoding, "CompressedPointers");
 }
 TEST_F(WrongEncodings, AMisalignedBias) { ExpectRefused({7, 0, ~Word{0}, 4}, "bias"); }
 

@@ -28,7 +28,7 @@ struct PairObject {
 inline constexpr uint32_t kA = 16;
 inline constexpr uint32_t kB = 24;
 
-/// All under PlainPointers.
+/// All under PlainPointers; TestTypes are of any encoding.
 inline Ref RefOf(ObjectPtr object) { return Ref{object.address()}; }
 inline ObjectPtr ObjectOf(Ref ref) { return ObjectPtr(ref.word); }
 inline Slot SlotAt(ObjectPtr object, size_t offset) { return Slot(object.address() + offset); }
@@ -61,12 +61,14 @@ struct TestTypes {
   const Type* still;      ///< as pair, non-moving
 
   explicit TestTypes(Heap& heap) {
+    const uint32_t slot_size = heap.encoding().compressed ? 4 : 8;
     auto add = [&heap](const TypeInfo& info) {
       Result<const Type*> type = heap.RegisterType(info);
       EXPECT_TRUE(type.ok()) << type.status().message();
       return type.value();
     };
     TypeInfo info;
+    info.slot_size = slot_size;
     info.name = "Pair";
     info.layout = Layout::kFixed;
     info.fixed_size = sizeof(PairObject);
@@ -76,10 +78,11 @@ struct TestTypes {
     info.flags.non_moving = true;
     still = add(info);
     info = TypeInfo();
+    info.slot_size = slot_size;
     info.name = "Array";
     info.layout = Layout::kRefArray;
     info.fixed_size = kElements;
-    info.element_size = sizeof(Word);
+    info.element_size = slot_size;
     info.length_offset = 8;
     array = add(info);
     info = TypeInfo();
@@ -89,12 +92,14 @@ struct TestTypes {
     info.length_offset = 8;
     bytes = add(info);
     info = TypeInfo();
+    info.slot_size = slot_size;
     info.name = "Weak";
     info.layout = Layout::kWeakRef;
     info.fixed_size = 32;
     info.ref_offsets = {24};
     weak = add(info);
     info = TypeInfo();
+    info.slot_size = slot_size;
     info.name = "Ephemeron";
     info.layout = Layout::kEphemeron;
     info.fixed_size = 32;

@@ -55,7 +55,7 @@ class Jit : public HeapTest {
 };
 
 TEST_F(Jit, ConstantsAreTheLayouts) {
-  EXPECT_EQ(jit().version, 1u);
+  EXPECT_EQ(jit().version, 2u);
   EXPECT_EQ(size_t{1} << jit().block_shift, kBlockSize);
   EXPECT_EQ(jit().header_size, kHeaderSize);
   EXPECT_EQ(jit().granule, kGranule);

@@ -83,7 +83,7 @@ class RandomGraph {
         if (to.kind == ModelEdge::kProgram) word = With(program_.address(), to.bits);
         if (to.kind == ModelEdge::kNode) word = With(objects[to.target].address(), to.bits);
         // All are young: no barrier.
-        Slot(objects[i].address() + OffsetOf(nodes[i], edge)).StoreRaw(Ref{word});
+        SlotOf(nodes[i], objects[i].address(), edge).StoreRaw(Ref{word});
       }
     }
     return words;
@@ -107,7 +107,7 @@ class RandomGraph {
       ExpectPayload(node, object);
       for (size_t edge = 0; edge < node.edges.size(); ++edge) {
         const ModelEdge& to = node.edges[edge];
-        const Word word = Slot(object + OffsetOf(node, edge)).Load().word;
+        const Word word = SlotOf(node, object, edge).Load().word;
         if (to.kind == ModelEdge::kNull) {
           ASSERT_EQ(word, 0u);
         } else if (to.kind == ModelEdge::kImmediate) {
@@ -142,18 +142,22 @@ class RandomGraph {
         return 0;
     }
   }
-  static size_t OffsetOf(const ModelNode& node, size_t edge) {
+  Slot SlotOf(const ModelNode& node, uintptr_t object, size_t edge) const {
+    const Type& type = TypeFor(node.shape);
+    return type.SlotAt(object + OffsetOf(node, edge, type.slot_size()));
+  }
+  static size_t OffsetOf(const ModelNode& node, size_t edge, size_t slot_size) {
     switch (node.shape) {
       case ModelNode::kPair:
         return edge == 0 ? kA : kB;
       case ModelNode::kArray:
-        return ElementAt(edge);
+        return kElements + edge * slot_size;
       case ModelNode::kStructs:
         if (edge == 0) return GraphTypes::kStructRef;
         return GraphTypes::kStructElements + (edge - 1) / 2 * GraphTypes::kStructSize +
-               (edge % 2 == 1 ? 8 : 16);
+               (edge % 2 == 1 ? 8 : 8 + slot_size);
       case ModelNode::kCustom:
-        return offsetof(CustomObject, slots) + (edge + 1) * sizeof(Word);
+        return offsetof(CustomObject, slots) + (edge + 1) * slot_size;
       default:
         return GraphTypes::WideOffsets()[edge];
     }

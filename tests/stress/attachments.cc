@@ -88,7 +88,8 @@ void Worker::UsePins(World& world) {
 void Worker::UpgradeWeak(World& world) {
   const Picked picked = Pick(world);
   if (!picked || picked.node->kind != Kind::kWeak) return;
-  const Ref ref = WeakGet(picked.object);
+  const Ref ref = SlotOf(picked.object, Kind::kWeak, 0).Load();  // as WeakGet
+
   Edge& edge = picked.node->edges()[0];
   if (edge.node() == nullptr) {
     STRESS_CHECK(ref.word == world.WordOfNonNode(edge),
@@ -174,9 +175,11 @@ void Worker::ChangeKind(World& world) {
     default:
       return;
   }
-  // The word that is a reference in one type and data in the other is empty while the type changes.
-  const Slot second(picked.object.address() + 24);
-  if (node.kind == Kind::kHalf || to == Kind::kHalf) second.StoreRaw(Ref{});
+  // What is a reference in one type and data in the other is empty while the type changes.
+  if (node.kind == Kind::kHalf || to == Kind::kHalf) {
+    SlotOf(picked.object, Kind::kPair, 1).StoreRaw(Ref{});
+    Slot(picked.object.address() + 24).StoreRaw(Ref{});
+  }
   const Status status =
       world.mutator().ChangeType(picked.object, *setting_.types[static_cast<size_t>(to)]);
   STRESS_CHECK(status.ok(), "%s", status.message().c_str());

@@ -41,6 +41,8 @@ inline const EncodingCase kLowTagCase{"low_tag", LowTagOne::kEncoding, BarriersF
 inline const EncodingCase kNanBoxCase{"nan_box", NanBoxing::kEncoding, BarriersFor<NanBoxing>()};
 inline const EncodingCase kHeaderBeforeCase{"header_before", HeaderBefore::kEncoding,
                                             BarriersFor<HeaderBefore>()};
+inline const EncodingCase kCompressedCase{"compressed", CompressedPointers::kEncoding,
+                                          BarriersFor<CompressedPointers>()};
 /// None that the library knows at compile time: a tag of 5, sixteen free bits at the top, a bias.
 inline const EncodingCase kRuntimeCase{"runtime", RefEncoding{7, 5, 0x0000'FFFF'FFFF'FFF8u, 16},
                                        BarriersFor<RuntimeEncoding>()};

@@ -23,6 +23,7 @@ std::vector<CommunityScenario> MakeCommunities() {
   add({.name = "nan_box", .encoding = &kNanBoxCase, .gc_workers = 2, .residents = 512});
   add({.name = "header_before", .encoding = &kHeaderBeforeCase, .workers = 1});
   add({.name = "runtime", .encoding = &kRuntimeCase, .workers = 4});
+  add({.name = "compressed", .encoding = &kCompressedCase, .workers = 3, .residents = 64});
   add({.name = "many", .seats = 200, .workers = 3, .residents = 8, .most_live = 60});
   // Messages and regions of megabytes.
   add({.name = "many_live",
@@ -52,6 +53,12 @@ std::vector<CommunityScenario> MakeCommunities() {
   add({.name = "all_knobs",
        .encoding = &kHeaderBeforeCase,
        .gc_workers = 2,
+       .knobs = everything,
+       .weight = 1});
+  add({.name = "all_knobs_compressed",
+       .encoding = &kCompressedCase,
+       .gc_workers = 2,
+       .residents = 0,
        .knobs = everything,
        .weight = 1});
   // Memory is refused: by the limit of each isolate, by the system.
@@ -266,6 +273,7 @@ TypeTable RegisterKindsOfIsolates(Heap& heap) {
   TypeInfo info;
   info.name = "Unsendable";
   info.layout = Layout::kFixed;
+  info.slot_size = SlotSize();
   info.fixed_size = layout.fixed_size;
   info.ref_offsets.assign(layout.edge_offsets, layout.edge_offsets + layout.fixed_edges);
   info.flags.unsendable = true;

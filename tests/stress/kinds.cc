@@ -27,6 +27,22 @@ constexpr KindLayout kLayouts[kKinds] = {
     /* kEphemeron   */ {24, 3, {8, 16, 32}, 40, 0, 0},
 };
 
+constexpr std::array<KindLayout, kKinds> Compressed() {
+  std::array<KindLayout, kKinds> layouts{};
+  for (size_t i = 0; i < kKinds; ++i) {
+    layouts[i] = kLayouts[i];
+    KindLayout& layout = layouts[i];
+    for (uint32_t edge = 1; edge < layout.fixed_edges; ++edge) {
+      if (kLayouts[i].edge_offsets[edge] == kLayouts[i].edge_offsets[edge - 1] + 8) {
+        layout.edge_offsets[edge] = layout.edge_offsets[edge - 1] + 4;
+      }
+    }
+    if (static_cast<Kind>(i) == Kind::kRefArray) layout.element_size = 4;
+  }
+  return layouts;
+}
+constexpr std::array<KindLayout, kKinds> kCompressedLayouts = Compressed();
+
 constexpr const char* kNames[kKinds] = {
     "Leaf",   "Pair",     "PairTwin",    "Half",    "Node",  "Wide",     "SelfAddress",
     "Custom", "StayPair", "StressArray", "Structs", "Bytes", "WeakCell", "EphemeronCell"};
@@ -36,7 +52,7 @@ Word& WordAt(ObjectPtr object, size_t offset) {
 }
 
 void TraceCustom(ObjectPtr object, SlotVisitor& visitor) {
-  visitor.VisitRange(Slot(object.address() + 24), WordAt(object, 16));
+  visitor.VisitRange(SlotOf(object, Kind::kCustom, 0), WordAt(object, 16));
 }
 
 void MovedSelf(ObjectPtr object, uintptr_t from) {
@@ -79,15 +95,20 @@ void ForEachDataWord(ObjectPtr object, const Node& node, Fn fn) {
 
 }  // namespace
 
-const KindLayout& LayoutOf(Kind kind) { return kLayouts[static_cast<size_t>(kind)]; }
+const KindLayout& LayoutOf(Kind kind) {
+  const auto i = static_cast<size_t>(kind);
+  return references_are_compressed ? kCompressedLayouts[i] : kLayouts[i];
+}
 
 TypeTable RegisterKinds(Heap& heap) {
+  references_are_compressed = heap.encoding().compressed;
   TypeTable table{};
   for (size_t i = 0; i < kKinds; ++i) {
     const Kind kind = static_cast<Kind>(i);
-    const KindLayout& layout = kLayouts[i];
+    const KindLayout& layout = LayoutOf(kind);
     TypeInfo info;
     info.name = kNames[i];
+    info.slot_size = SlotSize();
     info.fixed_size = layout.fixed_size;
     info.element_size = layout.element_size;
     info.layout = Layout::kFixed;
@@ -107,7 +128,7 @@ TypeTable RegisterKinds(Heap& heap) {
       case Kind::kStructArray:
         info.layout = Layout::kStructArray;
         info.length_width = 4;
-        info.element_ref_offsets = {8, 16};
+        info.element_ref_offsets = {8, 8 + SlotSize()};
         break;
       case Kind::kCustom:
         info.layout = Layout::kCustom;

@@ -26,6 +26,10 @@ struct KindLayout {
   uint32_t element_size;  ///< 0: no elements
   uint32_t edges_per_element;
 };
+/// In the scenario that runs: one at a time in a process.
+inline bool references_are_compressed = false;
+inline uint32_t SlotSize() { return references_are_compressed ? 4 : 8; }
+/// Where references are compressed, slots that are neighbours are 4 bytes apart.
 const KindLayout& LayoutOf(Kind kind);
 
 inline bool HasElements(Kind kind) { return LayoutOf(kind).element_size != 0; }
@@ -38,19 +42,21 @@ inline uint32_t OffsetOfEdge(Kind kind, uint32_t edge) {
   const KindLayout& layout = LayoutOf(kind);
   if (edge < layout.fixed_edges) return layout.edge_offsets[edge];
   edge -= layout.fixed_edges;
-  if (kind == Kind::kRefArray) return layout.fixed_size + edge * 8;
+  if (kind == Kind::kRefArray) return layout.fixed_size + edge * SlotSize();
   // kStructArray: { data, reference, reference } each.
-  return layout.fixed_size + edge / 2 * 24 + 8 + edge % 2 * 8;
+  return layout.fixed_size + edge / 2 * 24 + 8 + edge % 2 * SlotSize();
 }
 inline Slot SlotOf(ObjectPtr object, Kind kind, uint32_t edge) {
-  return Slot(object.address() + OffsetOfEdge(kind, edge));
+  const uintptr_t address = object.address() + OffsetOfEdge(kind, edge);
+  return references_are_compressed ? Slot::Compressed(address) : Slot(address);
 }
 inline uint64_t& IdOf(ObjectPtr object, Kind kind) {
   return *reinterpret_cast<uint64_t*>(object.address() + LayoutOf(kind).id_offset);
 }
 
 using TypeTable = std::array<const Type*, kKinds>;
-/// Registers the types of all kinds. Aborts when one is refused.
+/// Registers the types of all kinds, and sets references_are_compressed. Aborts when one is
+/// refused.
 TypeTable RegisterKinds(Heap& heap);
 
 /// Writes the data words and bytes of a fresh object, derived from its id.
@@ -72,7 +78,10 @@ class Words {
   }
   uintptr_t Decode(Word word) const { return encoding_.Decode(word); }
   Word Immediate(uint32_t index) const { return immediates_[index]; }
-  uint32_t immediate_count() const { return static_cast<uint32_t>(immediates_.size()); }
+  /// Of those that a slot can hold: compressed ones hold references and zero, and no others.
+  uint32_t immediate_count() const {
+    return encoding_.compressed ? 0 : static_cast<uint32_t>(immediates_.size());
+  }
 
  private:
   RefEncoding encoding_;

@@ -73,7 +73,7 @@ Edge Member::PickValue(Isolate& isolate, Word* word) {
   const uint32_t choice = random_.Below(16);
   Edge edge;
   uintptr_t address = 0;
-  if (choice == 0) {
+  if (choice == 0 && setting_.words->immediate_count() != 0) {
     edge = Edge::Immediate(random_.Below(setting_.words->immediate_count()));
   } else if (choice > 2) {
     if (const Picked picked = Pick(isolate)) {

@@ -27,7 +27,9 @@ std::vector<Scenario> MakeScenarios() {
   add({.name = "nan_box_1", .encoding = &kNanBoxCase});
   add({.name = "header_before_1", .encoding = &kHeaderBeforeCase});
   add({.name = "runtime_1", .encoding = &kRuntimeCase});
+  add({.name = "compressed_1", .encoding = &kCompressedCase});
   add({.name = "plain_4", .mutators = 4, .gc_workers = 2});
+  add({.name = "compressed_3", .encoding = &kCompressedCase, .mutators = 3, .gc_workers = 2});
   add({.name = "low_tag_2", .encoding = &kLowTagCase, .mutators = 2});
   add({.name = "nan_box_3", .encoding = &kNanBoxCase, .mutators = 3});
   add({.name = "header_before_2", .encoding = &kHeaderBeforeCase, .mutators = 2, .gc_workers = 4});
@@ -48,6 +50,11 @@ std::vector<Scenario> MakeScenarios() {
   add({.name = "runtime_4m",
        .encoding = &kRuntimeCase,
        .mutators = 4,
+       .one_region = true,
+       .gc_workers = 2});
+  add({.name = "compressed_3m",
+       .encoding = &kCompressedCase,
+       .mutators = 3,
        .one_region = true,
        .gc_workers = 2});
   // Sizes: a nursery that is always full, and one that seldom is; a graph of some megabytes.
@@ -146,6 +153,11 @@ std::vector<Scenario> MakeScenarios() {
        .gc_workers = 2,
        .knobs = everything,
        .weight = 3});
+  add({.name = "all_knobs_compressed",
+       .encoding = &kCompressedCase,
+       .gc_workers = 2,
+       .knobs = everything,
+       .weight = 3});
   // Adoption all the time, group collections all the time.
   add({.name = "adopt_often", .mutators = 2, .rates = {.side_world = 500}, .weight = 50});
   add({.name = "adopt_often_2m",
@@ -153,6 +165,11 @@ std::vector<Scenario> MakeScenarios() {
        .mutators = 2,
        .one_region = true,
        .gc_workers = 2,
+       .rates = {.side_world = 500},
+       .weight = 50});
+  add({.name = "adopt_often_compressed",
+       .encoding = &kCompressedCase,
+       .mutators = 2,
        .rates = {.side_world = 500},
        .weight = 50});
   add({.name = "group_often",
@@ -181,6 +198,12 @@ std::vector<Scenario> MakeScenarios() {
        .nursery_bytes = 1 << 20,
        .decay_nanos = 1,
        .knobs = parallel,
+       .rates = {.refuse_memory = 1'000},
+       .weight = 20});
+  add({.name = "refused_compressed",
+       .encoding = &kCompressedCase,
+       .nursery_bytes = 1 << 20,
+       .decay_nanos = 1,
        .rates = {.refuse_memory = 1'000},
        .weight = 20});
   add({.name = "refused",
