@@ -9,9 +9,9 @@ namespace Atoll::pacing {
 namespace {
 
 // The extra memory lies between these shares of the live size: below, collections come too thick;
-// above, peak memory would be more than twice the live size.
+// above, they are few, and memory buys little.
 constexpr double kLeastExtraShare = 0.5;
-constexpr double kMostExtraShare = 0.8;
+constexpr double kMostExtraShare = 1.25;
 // MemBalancer's trade-off of memory against collection time: larger gives more memory.
 constexpr double kBalance = 3500.0;
 

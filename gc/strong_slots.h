@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <type_traits>
 #include <vector>
 
 #include "atoll/ref.h"
@@ -16,58 +15,63 @@
 
 namespace Atoll {
 
-/// Bit i of `bits`: the slot `first.Next(i)`.
-template <typename Fn>
-ATOLL_ALWAYS_INLINE void VisitBitmap(Slot first, uint64_t bits, Fn visit) {
+/// Bit i of `bits`: slot i from `start` on. E: the heap's encoding.
+template <typename E, typename Fn>
+ATOLL_ALWAYS_INLINE void VisitBitmap(uintptr_t start, uint64_t bits, Fn visit) {
   while (bits != 0) {
     const int last = 63 - std::countl_zero(bits);
     bits ^= uint64_t{1} << last;
-    visit(first.Next(static_cast<size_t>(last)));
+    visit(ObjectSlot<E>(start + static_cast<uintptr_t>(last) * kSlotSize<E>));
   }
 }
 
 /// The words of a long bitmap behind its first.
-template <typename Fn>
-void VisitLongBitmap(Slot first, const std::vector<uint64_t>& bitmap, Fn visit) {
-  for (size_t i = bitmap.size(); i-- > 1;) VisitBitmap(first.Next(i * 64), bitmap[i], visit);
-}
-
-/// The slot at an address inside an object. E: the heap's encoding, or void: as the type says.
-template <typename E>
-ATOLL_ALWAYS_INLINE Slot SlotIn(const Type& type, uintptr_t address) {
-  if constexpr (std::is_void_v<E>) {
-    return type.SlotAt(address);
-  } else {
-    return ObjectSlot<E>(address);
+template <typename E, typename Fn>
+void VisitLongBitmap(uintptr_t start, const std::vector<uint64_t>& bitmap, Fn visit) {
+  for (size_t i = bitmap.size(); i-- > 1;) {
+    VisitBitmap<E>(start + i * 64 * kSlotSize<E>, bitmap[i], visit);
   }
 }
 
 /// The references at `ref_offsets`.
-template <typename E = void, typename Fn>
+template <typename E, typename Fn>
 ATOLL_ALWAYS_INLINE void VisitFixedPart(uintptr_t object, const Type& type, Fn visit) {
-  const Slot first = SlotIn<E>(type, object + kHeaderSize);
-  if (ATOLL_UNLIKELY(type.has_long_bitmap)) VisitLongBitmap(first, type.details->bitmap, visit);
-  VisitBitmap(first, type.bitmap, visit);
+  if (ATOLL_UNLIKELY(type.has_long_bitmap)) {
+    VisitLongBitmap<E>(object + kHeaderSize, type.details->bitmap, visit);
+  }
+  VisitBitmap<E>(object + kHeaderSize, type.bitmap, visit);
 }
 
 /// Elements [first, first + count) of an object of kRefArray or kStructArray.
-template <typename E = void, typename Fn>
+template <typename E, typename Fn>
 ATOLL_ALWAYS_INLINE void VisitElements(uintptr_t object, const Type& type, size_t first,
                                        size_t count, Fn visit) {
   const size_t length = LengthOf(type, object);
   const size_t end = count < length - std::min(first, length) ? first + count : length;
-  const Slot elements = SlotIn<E>(type, object + type.fixed_size);
+  const uintptr_t elements = object + type.fixed_size;
   if (type.layout == Layout::kRefArray) {
-    for (size_t i = end; i-- > first;) visit(elements.Next(i));
+    for (size_t i = end; i-- > first;) visit(ObjectSlot<E>(elements + i * kSlotSize<E>));
     return;
   }
   for (size_t i = end; i-- > first;) {
-    const Slot element = SlotIn<E>(type, elements.address() + i * type.element_size);
+    const uintptr_t element = elements + i * type.element_size;
     if (ATOLL_UNLIKELY(type.has_long_bitmap)) {
-      VisitLongBitmap(element, type.details->element_bitmap, visit);
+      VisitLongBitmap<E>(element, type.details->element_bitmap, visit);
     }
-    VisitBitmap(element, type.element_bitmap, visit);
+    VisitBitmap<E>(element, type.element_bitmap, visit);
   }
+}
+
+/// The same where the encoding is not known when compiling: the type says how wide slots are.
+template <typename Fn>
+void VisitFixedPart(uintptr_t object, const Type& type, Fn visit) {
+  type.has_compressed_slots ? VisitFixedPart<CompressedPointers>(object, type, visit)
+                            : VisitFixedPart<PlainPointers>(object, type, visit);
+}
+template <typename Fn>
+void VisitElements(uintptr_t object, const Type& type, size_t first, size_t count, Fn visit) {
+  type.has_compressed_slots ? VisitElements<CompressedPointers>(object, type, first, count, visit)
+                            : VisitElements<PlainPointers>(object, type, first, count, visit);
 }
 
 }  // namespace Atoll

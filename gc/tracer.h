@@ -464,9 +464,8 @@ class Tracer final : public RootVisitor, public SlotVisitor {
         CoverIfCrossing(object, type.fixed_size);
       }
       bool young = false;
-      VisitBitmap(
-          ObjectSlot<E>(object + kHeaderSize),
-          type.bitmap, [&](Slot slot) __attribute__((always_inline)) {
+      VisitBitmap<E>(
+          object + kHeaderSize, type.bitmap, [&](Slot slot) __attribute__((always_inline)) {
             young |= VisitLater(
                 slot,
                 [&](MarkEntry entry) __attribute__((always_inline)) {

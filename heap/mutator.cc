@@ -1,6 +1,7 @@
 #include "atoll/mutator.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 
 #include "atoll/handles.h"
@@ -126,6 +127,27 @@ void Mutator::ReportStoreInitialIntoOld(ObjectPtr object) {
       Violation::Kind::kStoreInitialIntoOld,
       "StoreInitial into an object of type \"" + TypeOf(object).name() +
           "\" that is not young any more; only Store has the barrier it needs. Stored with it");
+}
+
+void Mutator::ReportWrongSlot(const char* call, bool takes_compressed, Slot slot, Ref value) {
+  char word[32];
+  std::snprintf(word, sizeof word, "0x%zx", static_cast<size_t>(value.word));
+  const char* const kinds[] = {"words", "compressed"};
+  std::string what = std::string(call) + " by mutator \"" + name() + "\" ";
+  if (takes_compressed != encoding_.compressed) {
+    what += std::string("under an encoding whose slots are ") + kinds[takes_compressed] +
+            ", in a heap whose slots are " + kinds[encoding_.compressed] +
+            "; name the heap's encoding as the template argument";
+  } else if (slot.is_compressed() != takes_compressed) {
+    what += std::string("into a slot made for ") + kinds[slot.is_compressed()] +
+            " references, in a heap whose slots are " + kinds[takes_compressed] +
+            "; make it by ObjectSlot";
+  } else {
+    what += std::string("of ") + word +
+            ", which is neither zero nor a reference into the compressed range; immediates need "
+            "another encoding";
+  }
+  region_->state().heap.Report(Violation::Kind::kWrongSlot, what + ". Not stored");
 }
 
 // ---- Identity and in-place changes

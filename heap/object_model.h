@@ -60,9 +60,9 @@ inline size_t FillerSize(Word header_word) { return header_word >> header::kHash
 
 /// Objects of up to this many bytes need no cover bits. They reach into the next line only if they
 /// start in the last granules of theirs, kLastStarts of its marks: that is taken for a cover.
-inline constexpr size_t kUncoveredSize = 32;
-inline constexpr uint64_t kLastStarts = 0xE000;
-static_assert(kLineSize / kGranule == 16 && kUncoveredSize / kGranule == 4);
+inline constexpr size_t kUncoveredSize = 24;
+inline constexpr uint64_t kLastStarts = 0xC000;
+static_assert(kLineSize / kGranule == 16 && kUncoveredSize / kGranule == 3);
 
 /// Whether an object of Old reaches into lines that its mark does not tell of.
 inline bool NeedsCover(uintptr_t object, size_t size) {

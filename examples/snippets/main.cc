@@ -1,7 +1,6 @@
 #include "snippets.h"
 
 namespace snippets {
-namespace {
 
 Atoll::HeapOptions Stressed() {
   // [knobs]
@@ -14,6 +13,8 @@ Atoll::HeapOptions Stressed() {
   // [/knobs]
   return options;
 }
+
+namespace {
 
 Atoll::TypeInfo DescribeWeakBox() {
   Atoll::TypeInfo info;
@@ -45,6 +46,7 @@ int main() {
     snippets::ShowStates(*mutator, world);
   }
   snippets::Check(mutator->Detach().ok(), "no scope is left open");
+  snippets::ShowCompressed(snippets::Stressed());
   snippets::Check(world.heap->Verify().ok(), "the invariants hold");
   std::printf("snippets: all right; %llu collections\n",
               static_cast<unsigned long long>(region->stats().minors));

@@ -41,6 +41,10 @@ struct World {
 void ShowPointers(Atoll::Mutator& mutator, const World& world);
 void ShowStores(Atoll::Mutator& mutator, const World& world);
 void ShowStates(Atoll::Mutator& mutator, const World& world);
+/// Options with every knob on.
+Atoll::HeapOptions Stressed();
+/// In a heap of its own.
+void ShowCompressed(Atoll::HeapOptions options);
 
 }  // namespace snippets
 

@@ -48,7 +48,7 @@ class LocalRef {
   Word* word_;
 };
 
-/// A LocalRef to an object of the C++ type T, under the encoding PlainPointers (see typed.h).
+/// A LocalRef to an object of the C++ type T, under the encodings of typed.h.
 template <typename T>
 class Local : public LocalRef {
  public:
@@ -98,7 +98,7 @@ class StackScope {
   StackRef* const newest_;
 };
 
-/// A StackRef to an object of the C++ type T, under the encoding PlainPointers (see typed.h).
+/// A StackRef to an object of the C++ type T, under the encodings of typed.h.
 template <typename T>
 class StackLocal : public StackRef {
  public:

@@ -95,6 +95,7 @@ struct Violation {
     kForeignRoot,          ///< a root that refers outside the heap's objects or into another region
     kMissingBarrier,       ///< a reference from old to young that no remembered set knows
     kStoreInitialIntoOld,  ///< StoreInitial into an object that is old already (ATOLL_CHECKS)
+    kWrongSlot,            ///< a slot or a value that is not of the heap's encoding (ATOLL_CHECKS)
     kHandlesAtExit,        ///< a mutator destroyed while a HandleScope is open
   };
   Kind kind;

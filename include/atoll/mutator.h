@@ -193,6 +193,7 @@ class Mutator final : public MutatorThread {
   bool MayStoreIntoShared(ObjectPtr object, Ref value);
   void ReportNotManaged(const char* call);
   void ReportStoreInitialIntoOld(ObjectPtr object);
+  void ReportWrongSlot(const char* call, bool takes_compressed, Slot slot, Ref value);
   /// In builds with ATOLL_CHECKS: whether the state is managed. Elsewhere always true.
   ATOLL_ALWAYS_INLINE bool IsManagedIfChecked() const {
     return !ATOLL_CHECKS || ATOLL_LIKELY(state() == MutatorState::kManaged);
@@ -201,6 +202,18 @@ class Mutator final : public MutatorThread {
   ATOLL_ALWAYS_INLINE bool CheckManaged(const char* call) {
     if (IsManagedIfChecked()) return true;
     ReportNotManaged(call);
+    return false;
+  }
+  /// In builds with ATOLL_CHECKS: whether slot and value are of the encoding E, and that is the
+  /// heap's; reports it if not. Elsewhere always true.
+  template <typename E>
+  ATOLL_ALWAYS_INLINE bool CheckSlot(const char* call, Slot slot, Ref value) {
+    if (!ATOLL_CHECKS || ATOLL_LIKELY(slot.is_compressed() == E::kCompressed &&
+                                      encoding_.compressed == E::kCompressed &&
+                                      (!E::kCompressed || IsCompressible(value.word)))) {
+      return true;
+    }
+    ReportWrongSlot(call, E::kCompressed, slot, value);
     return false;
   }
   /// Zeroes an object but for its header. Where the size is known when compiling these are a few
@@ -275,7 +288,7 @@ class Mutator final : public MutatorThread {
 /// for an old one; the header is loaded only for an old object that gets a young value.
 template <typename E = PlainPointers>
 ATOLL_ALWAYS_INLINE void Store(Mutator& mutator, ObjectPtr object, Slot slot, Ref value) {
-  if (!mutator.CheckManaged("Store")) return;
+  if (!mutator.CheckManaged("Store") || !mutator.CheckSlot<E>("Store", slot, value)) return;
   const uint32_t object_tag = mutator.TagOf(object.address());
   if (object_tag != mutator.young_tag()) {
     const E encoding(mutator.encoding());
@@ -300,6 +313,7 @@ ATOLL_ALWAYS_INLINE void Store(Mutator& mutator, ObjectPtr object, Slot slot, Re
 /// (checked in builds with ATOLL_CHECKS), that is until the next call that may collect.
 template <typename E = PlainPointers>
 ATOLL_ALWAYS_INLINE void StoreInitial(Mutator& mutator, ObjectPtr object, Slot slot, Ref value) {
+  if (!mutator.CheckSlot<E>("StoreInitial", slot, value)) return;
   if (ATOLL_CHECKS && ATOLL_UNLIKELY(mutator.TagOf(object.address()) != mutator.young_tag())) {
     mutator.ReportStoreInitialIntoOld(object);
     Store<E>(mutator, object, slot, value);
@@ -317,7 +331,8 @@ ATOLL_ALWAYS_INLINE void StoreInitial(Mutator& mutator, ObjectPtr object, Slot s
 /// returns false. Sequentially consistent.
 template <typename E = PlainPointers>
 bool CompareExchange(Mutator& mutator, ObjectPtr object, Slot slot, Ref& expected, Ref desired) {
-  if (!mutator.CheckManaged("CompareExchange")) {
+  if (!mutator.CheckManaged("CompareExchange") ||
+      !mutator.CheckSlot<E>("CompareExchange", slot, desired)) {
     expected = slot.Load();
     return false;
   }
@@ -341,7 +356,9 @@ bool CompareExchange(Mutator& mutator, ObjectPtr object, Slot slot, Ref& expecte
 /// As Store, returning what the slot held. Sequentially consistent.
 template <typename E = PlainPointers>
 Ref Exchange(Mutator& mutator, ObjectPtr object, Slot slot, Ref value) {
-  if (!mutator.CheckManaged("Exchange")) return slot.Load();
+  if (!mutator.CheckManaged("Exchange") || !mutator.CheckSlot<E>("Exchange", slot, value)) {
+    return slot.Load();
+  }
   if (ATOLL_UNLIKELY((mutator.TagOf(object.address()) & tag::kShared) != 0)) {
     return mutator.MayStoreIntoShared(object, value) ? slot.ExchangeRaw(value) : slot.Load();
   }

@@ -51,6 +51,8 @@ inline Word Expand(CompressedWord compressed) {
   if (compressed == 0) return 0;
   return internal::compression_base + (Word{compressed} << kCompressionShift);
 }
+/// Whether it is a reference into the compressed range, or zero.
+inline bool IsCompressible(Word word) { return Expand(Compress(word)) == word; }
 
 /// The address of a Ref inside an object or a root. All reads and writes of references go through
 /// it. Roots are Words, and so are slots of objects, unless the heap's references are compressed:

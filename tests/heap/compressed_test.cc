@@ -213,6 +213,37 @@ TEST_F(Compressed, ATypeOfAnotherSlotSizeIsRefused) {
   EXPECT_FALSE(plain->RegisterType(info).ok());
 }
 
+TEST_F(Compressed, WrongSlotsAndValuesAreSeenInCheckedBuilds) {
+  if (!ATOLL_CHECKS) GTEST_SKIP() << "the inline barrier checks in builds with ATOLL_CHECKS only";
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter("careless");
+  const ObjectPtr pair = NewPair(mutator, 1);
+  region.SetRoot(0, pair);
+  const Slot slot = ObjectSlot<E>(pair.address() + kA);
+  const auto expect_seen = [&](const char* what) {
+    ASSERT_EQ(violations().size(), 1u);
+    EXPECT_EQ(violations()[0].kind, Violation::Kind::kWrongSlot);
+    EXPECT_THAT(violations()[0].message, HasSubstr("\"careless\""));
+    EXPECT_THAT(violations()[0].message, HasSubstr(what));
+    violations().clear();
+    EXPECT_EQ(slot.Load(), Ref{}) << "nothing was stored";
+  };
+  const Ref number{Word{41} << 40};
+  Store<E>(mutator, pair, slot, number);
+  expect_seen("compressed range");
+  StoreInitial<E>(mutator, pair, slot, number);
+  expect_seen("compressed range");
+  Ref expected{};
+  EXPECT_FALSE(CompareExchange<E>(mutator, pair, slot, expected, number));
+  expect_seen("compressed range");
+  EXPECT_EQ(Exchange<E>(mutator, pair, slot, number), Ref{});
+  expect_seen("compressed range");
+  Store<E>(mutator, pair, Slot(slot.address()), RefOf(pair));
+  expect_seen("ObjectSlot");
+  Store<PlainPointers>(mutator, pair, Slot(slot.address()), RefOf(pair));
+  expect_seen("template argument");
+}
+
 TEST_F(Compressed, SlotsOverlapTheLengthByTheByte) {
   TypeInfo info;
   info.name = "Beside";
