@@ -299,7 +299,7 @@ Status VerifyBlocks(HeapState& heap) {
   const AddressSpace& space = *heap.space;
   size_t free_blocks = 0;
   Status status;
-  heap.pool.ForEachFree([&](BlockIndex block) {
+  const size_t mapped_blocks = heap.pool.ForEachFree([&](BlockIndex block) {
     ++free_blocks;
     if (status.ok() && (space.info(block).space != Space::kFree || space.tag(block) != 0)) {
       status = Violated("I4: block " + Hex(space.AddressOf(block)) + " is free, but has space " +
@@ -310,11 +310,10 @@ Status VerifyBlocks(HeapState& heap) {
   if (!status.ok()) return status;
   size_t owned = heap.program.block_count() + heap.shared.block_count();
   for (RegionState* region : heap.regions) owned += region->blocks.load();
-  if (free_blocks + owned != heap.pool.mapped_blocks()) {
+  if (free_blocks + owned != mapped_blocks) {
     return Violated("I4: heap \"" + heap.options.name + "\" has mapped " +
-                    std::to_string(heap.pool.mapped_blocks()) + " blocks, but " +
-                    std::to_string(free_blocks) + " are free and " + std::to_string(owned) +
-                    " are owned");
+                    std::to_string(mapped_blocks) + " blocks, but " + std::to_string(free_blocks) +
+                    " are free and " + std::to_string(owned) + " are owned");
   }
   heap.program.ForEachBlock([&](BlockIndex block) {
     ForEachObject(heap, block, [&](uintptr_t object) {

@@ -308,13 +308,14 @@ size_t BlockPool::used_bytes() const {
          static_cast<size_t>(std::max<int64_t>(external_bytes_, 0));
 }
 
-void BlockPool::ForEachFree(FunctionRef<void(BlockIndex)> fn) const {
+size_t BlockPool::ForEachFree(FunctionRef<void(BlockIndex)> fn) const {
   platform::MutexLock lock(mutex_);
   for (const auto& [first, chunk] : chunks_) {
     for (uint64_t mask = chunk->free_mask; mask != 0; mask &= mask - 1) {
       fn(first + static_cast<BlockIndex>(std::countr_zero(mask)));
     }
   }
+  return mapped_blocks_;
 }
 
 }  // namespace Atoll

@@ -57,7 +57,8 @@ class BlockPool {
   size_t external_bytes() const;
   size_t limit_bytes() const { return options_.limit_bytes; }
   size_t reserve_bytes() const;
-  void ForEachFree(FunctionRef<void(BlockIndex)> fn) const;
+  /// Returns how many blocks are mapped at that moment: others may give memory back meanwhile.
+  size_t ForEachFree(FunctionRef<void(BlockIndex)> fn) const;
 
  private:
   struct Chunk {

@@ -1,5 +1,10 @@
 // Does the verifier see each invariant broken, and say where? Each test breaks one behind the
 // barrier's back, asks, and mends it.
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "safepoint/platform.h"
 #include "tests/gc/gc_fixture.h"
 
 namespace Atoll {
@@ -182,6 +187,36 @@ TEST_F(Verifier, ARootThatIsAnImmediateOrAForeignWordIsFine) {
   Major(region);
   EXPECT_EQ(region.Root(1), reinterpret_cast<Word>(&outside));
   EXPECT_TRUE(violations().empty());
+}
+
+// Another thread gives memory back meanwhile: what is free and what is mapped are of one moment.
+TEST_F(Verifier, BlocksAreConservedWhileMemoryGoesBack) {
+  options().decay_nanos = 20'000;
+  std::vector<std::unique_ptr<Region>> idle;  // their blocks are counted in between
+  for (int i = 0; i < 2'000; ++i) idle.push_back(heap().CreateRegion({}).value());
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter();
+  constexpr uint64_t kRounds = 1'000;
+  std::atomic<uint64_t> round{0};
+  std::atomic<uint64_t> returned{0};
+  std::thread returner([&] {
+    for (uint64_t i = 1; i <= kRounds; ++i) {
+      while (round.load() < i) platform::SpinPause();
+      // At another moment of each verification.
+      const uint64_t until = platform::NowNanos() + i % 100 * 500;
+      while (platform::NowNanos() < until) platform::SpinPause();
+      heap().ReturnFreeMemory();
+      returned.store(i);
+    }
+  });
+  for (uint64_t i = 1; i <= kRounds; ++i) {
+    EXPECT_TRUE(mutator.AllocateArray(*types().bytes, 4 * kChunkSize));
+    Major(region);
+    round.store(i);
+    ExpectValid();
+    while (returned.load() < i) platform::YieldThread();
+  }
+  returner.join();
 }
 
 TEST_F(Verifier, VerifyingBeforeCollectionsCatchesAMissingBarrierAtOnce) {
