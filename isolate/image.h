@@ -4,9 +4,8 @@
 //                included (GC flags zero; identity hashes and embedder bits as they were)
 //   roots        one word each, encoded like any reference
 //   relocations  bit i: slot i of the data refers to an object of the image. The address bits of
-//   the
-//                word are then a distance from the start of the data, so that whoever unpacks it
-//                adds the place it unpacks to, whatever the encoding and the types
+//                its word are then a distance from the start of the data, so that whoever
+//                unpacks it adds the place it unpacks to, whatever the encoding and the types
 //   roots_inside the same for the roots
 //   shared_refs  bit i: slot i refers to a shared object: a collector of these must see it
 //
