@@ -44,8 +44,8 @@ class RunningMutator {
     thread_ = platform::Thread(name, [this, &manager] {
       const Status attached = manager.Attach(&mutator_);
       ATOLL_CHECK(attached.ok(), "%s", attached.message().c_str());
-      running_ = true;
       mutator_.LeaveNative();
+      running_ = true;  // not before: what is native counts as stopped
       while (!end_.load(std::memory_order_relaxed)) {
         steps_.store(steps_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
         step_(mutator_);
