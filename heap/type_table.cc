@@ -15,8 +15,6 @@ Status Bad(const TypeInfo& info, const std::string& what) {
   return {StatusCode::kInvalidArgument, "type \"" + info.name + "\": " + what};
 }
 
-std::string Number(uint64_t number) { return std::to_string(number); }
-
 // Checks the offsets of references in `bytes` bytes that begin at `start`, and sets their bits.
 Status Compile(const TypeInfo& info, const char* field, const std::vector<uint32_t>& offsets,
                uint32_t start, uint32_t bytes, uint32_t slot_size, std::vector<uint64_t>& bitmap) {
@@ -24,8 +22,8 @@ Status Compile(const TypeInfo& info, const char* field, const std::vector<uint32
   for (const uint32_t offset : offsets) {
     const std::string at = std::string(field) + " names offset " + std::to_string(offset);
     if (offset % slot_size != 0) {
-      return Bad(info,
-                 at + ", which is misaligned; references lie at multiples of " + Number(slot_size));
+      return Bad(info, at + ", which is misaligned; references lie at multiples of " +
+                           std::to_string(slot_size));
     }
     if (offset < start) return Bad(info, at + ", which is the header; references lie behind it");
     if (uint64_t{offset} + slot_size > uint64_t{start} + bytes) {
@@ -78,13 +76,15 @@ Status CheckShape(const TypeInfo& info) {
     case Layout::kRefArray:
       if (info.element_size != info.slot_size) {
         return Bad(info, "element_size of a kRefArray is that of a slot, " +
-                             Number(info.slot_size) + ", not " + Number(info.element_size));
+                             std::to_string(info.slot_size) + ", not " +
+                             std::to_string(info.element_size));
       }
       break;
     case Layout::kStructArray:
       if (!elements || info.element_size % info.slot_size != 0) {
         return Bad(info, "element_size of a kStructArray is a multiple of a slot's, " +
-                             Number(info.slot_size) + ", not " + Number(info.element_size));
+                             std::to_string(info.slot_size) + ", not " +
+                             std::to_string(info.element_size));
       }
       break;
     case Layout::kWeakRef:
@@ -137,11 +137,11 @@ Result<const Type*> TypeTable::Register(const TypeInfo& info) {
   }
   const uint32_t slot_size = has_compressed_slots_ ? sizeof(CompressedWord) : sizeof(Word);
   if (info.layout != Layout::kLeaf && info.slot_size != slot_size) {
-    return Bad(info, "slot_size is " + Number(info.slot_size) +
+    return Bad(info, "slot_size is " + std::to_string(info.slot_size) +
                          " bytes, but the heap's references " +
                          (has_compressed_slots_ ? "are compressed, its slots are "
                                                 : "are words, its slots are ") +
-                         Number(slot_size) + "; describe the type for the heap's encoding");
+                         std::to_string(slot_size) + "; describe the type for the heap's encoding");
   }
   const bool odd_leaf = info.layout == Layout::kLeaf && info.element_size != 0;
   if (info.fixed_size % kGranule != 0 && !odd_leaf) {

@@ -15,6 +15,7 @@
 #define ATOLL_ISOLATE_GRAPH_COPY_INL_H_
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <deque>
 #include <span>
@@ -154,6 +155,11 @@ class GraphCopy final : private SlotVisitor {
   }
   // A copy is nobody else's yet: plain loads.
   static Word& At(uintptr_t address) { return *reinterpret_cast<Word*>(address); }
+  // Of the source, any word. Acquire: what other mutators publish by a release store is copied
+  // next.
+  static Word LoadWord(uintptr_t address) {
+    return std::atomic_ref<Word>(At(address)).load(std::memory_order_acquire);
+  }
   static Word LoadSlot(uintptr_t slot) { return ObjectSlot<E>(slot).template LoadAs<E>().word; }
   static void ClearSlot(uintptr_t slot) { ObjectSlot<E>(slot).template StoreRawAs<E>(Ref{}); }
 
@@ -220,7 +226,7 @@ class GraphCopy final : private SlotVisitor {
       constexpr size_t kSlot = kSlotSize<E>;
       uint64_t bit = uint64_t{1} << (((type.plain_size - kHeaderSize) / kSlot - 1) % 64);
       for (size_t i = type.plain_size - sizeof(Word); i >= kHeaderSize; i -= sizeof(Word)) {
-        const Word word = Slot(object + i).LoadAcquire().word;
+        const Word word = LoadWord(object + i);
         At(at + i) = word;
         for (size_t in_word = sizeof(Word); in_word != 0;) {
           in_word -= kSlot;
@@ -328,12 +334,11 @@ class GraphCopy final : private SlotVisitor {
     return ok();
   }
 
-  // Bytes [first, end) of an object: as slots, which other mutators of the region may store into.
-  // Acquire: what they publish by a release store is copied next.
+  // Bytes [first, end) of an object, which other mutators of the region may store into.
   ATOLL_ALWAYS_INLINE static void CopyWords(uintptr_t from, uintptr_t to, size_t first,
                                             size_t end) {
     for (size_t i = first; i < end; i += sizeof(Word)) {
-      At(to + i) = Slot(from + i).LoadAcquire().word;
+      At(to + i) = LoadWord(from + i);
     }
   }
   ATOLL_COLD bool CopyLong(uintptr_t from, uintptr_t to, size_t size, const Type& type) {
