@@ -99,7 +99,9 @@ void AfterMinor(RegionState& region, const MinorCollection& minor, uint64_t nano
   // Each mutator has structures of its own under construction, which survive: so each has a nursery
   // of its own, as it were.
   const size_t mutators = RunningMutators(region);
-  const size_t least = mutators * options.nursery_bytes / kBlockSize;
+  const size_t least = mutators *
+                       (mutators == 1 ? options.nursery_bytes : options.shared_nursery_bytes) /
+                       kBlockSize;
   size_t most = mutators * options.max_nursery_bytes / kBlockSize;
   size_t blocks = region.nursery_blocks;
   const double predicted = region.predicted_survival;

@@ -7,6 +7,9 @@
 namespace Atoll {
 namespace {
 
+// A stop and waking the stopped take about 100 us, as long as it takes to allocate some 300 KiB.
+constexpr size_t kSharedNurseryBytes = size_t{4} << 20;
+
 uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
   const char* text = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody sets these
   if (text == nullptr || *text == '\0') return otherwise;
@@ -31,10 +34,16 @@ uint64_t Mix(uint64_t x) {  // the finalizer of SplitMix64 (Steele, Lea and Floo
 
 HeapOptions HeapState::Complete(HeapOptions options) {
   if (options.limit_bytes == 0) options.limit_bytes = platform::MemoryLimitBytes() / 4 * 3;
-  if (options.nursery_bytes == 0) options.nursery_bytes = platform::L2CacheBytes() / 2;
+  if (options.shared_nursery_bytes == 0) {
+    options.shared_nursery_bytes =
+        options.nursery_bytes != 0 ? options.nursery_bytes : kSharedNurseryBytes;
+  }
+  if (options.nursery_bytes == 0) options.nursery_bytes = platform::L2CacheBytes();
   options.nursery_bytes = std::max(options.nursery_bytes, 2 * kBlockSize);
   if (options.max_nursery_bytes == 0) options.max_nursery_bytes = size_t{128} << 20;
   options.max_nursery_bytes = std::max(options.max_nursery_bytes, options.nursery_bytes);
+  options.shared_nursery_bytes =
+      std::clamp(options.shared_nursery_bytes, options.nursery_bytes, options.max_nursery_bytes);
   if (options.workers <= 0) options.workers = platform::ProcessorCount();
   options.workers = static_cast<int>(FromEnvironment("ATOLL_WORKERS", options.workers));
   options.workers = std::clamp(options.workers, 1, 64);
@@ -57,6 +66,7 @@ HeapOptions HeapState::Complete(HeapOptions options) {
 HeapState::HeapState(const HeapOptions& complete, std::shared_ptr<AddressSpace> address_space)
     : options(complete),
       space(std::move(address_space)),
+      allocator(options.huge_pages),
       pool(*space, {options.limit_bytes, options.huge_pages, options.decay_nanos,
                     options.stress.poison, options.encoding.compressed}),
       types(options.encoding),

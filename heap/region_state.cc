@@ -17,7 +17,7 @@ constexpr int kCollectionMutexRank = 100;
 // See LeastExtraBytes.
 constexpr size_t kLeastExtraShareOfLimit = 16;
 constexpr size_t kSmallestLeastExtra = size_t{2} << 20;
-constexpr size_t kLargestLeastExtra = size_t{64} << 20;
+constexpr size_t kLargestLeastExtra = size_t{128} << 20;
 }  // namespace
 
 RegionState::RegionState(HeapState& heap_state, RegionOptions region_options)

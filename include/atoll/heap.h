@@ -126,9 +126,12 @@ struct HeapOptions {
   /// machine or the cgroup has.
   size_t limit_bytes = 0;
   /// The nursery of a region: where it starts, and what it may grow to; both once for each of its
-  /// mutators that runs managed code. 0: half the L2 cache; 128 MiB.
+  /// mutators that runs managed code. 0: the L2 cache; 128 MiB.
   size_t nursery_bytes = 0;
   size_t max_nursery_bytes = 0;
+  /// What it shrinks to at least, once for each mutator, where several run managed code: they wait
+  /// for each other to stop, and to be woken again. 0: nursery_bytes if that is given, else 4 MiB.
+  size_t shared_nursery_bytes = 0;
   /// What a minor collection should stay under: bounds the nursery by predicted survivors.
   uint64_t pause_target_nanos = 50'000'000;
   /// Threads of one collection, the collecting thread included. 0: one per processor.

@@ -109,6 +109,35 @@ TEST_F(SharedRegion, EachStopIsForACollection) {
   for (const std::unique_ptr<Mutator>& mutator : mutators) ASSERT_TRUE(mutator->Detach().ok());
 }
 
+TEST_F(SharedRegion, TheNurseryStaysLargerWhileSeveralRun) {
+  options().shared_nursery_bytes = 1024 * 1024;
+  std::unique_ptr<Region> region = heap().CreateRegion({}).value();
+  std::unique_ptr<Mutator> other = region->AttachMutator("other").value();
+  std::atomic<bool> runs{false};
+  std::atomic<bool> end{false};
+  std::thread thread([&] {
+    const ManagedScope managed(*other);
+    runs.store(true);
+    while (!end.load()) other->Poll();
+  });
+  while (!runs.load()) std::this_thread::yield();
+  std::unique_ptr<Mutator> mutator = region->AttachMutator("mutator").value();
+  {
+    const ManagedScope managed(*mutator);
+    const auto allocate = [&] {
+      for (int i = 0; i < 1'000'000; ++i) ASSERT_TRUE(NewPair(*mutator, 1));
+    };
+    allocate();
+    EXPECT_EQ(region->stats().nursery_bytes, 2u * 1024 * 1024);
+    end.store(true);
+    thread.join();
+    allocate();
+    EXPECT_EQ(region->stats().nursery_bytes, 256u * 1024);
+  }
+  ASSERT_TRUE(mutator->Detach().ok());
+  ASSERT_TRUE(other->Detach().ok());
+}
+
 TEST_F(SharedRegion, ANoCollectScopeOfOneForbidsCollectionsToAll) {
   heap();
   std::unique_ptr<Region> region = heap().CreateRegion({}).value();
