@@ -1,5 +1,6 @@
 #include "heap/group_allocator.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -16,16 +17,53 @@ namespace Atoll {
 #if ATOLL_JEMALLOC
 
 namespace {
+
+// The arena grows by ever larger pieces, the first of which has 2 MiB: further ones are likely to
+// fill huge pages.
+constexpr size_t kHugeFromBytes = (size_t{2} << 20) + 1;
+constexpr size_t kHugePage = size_t{2} << 20;
+
+// jemalloc's own ways to get memory, and give it back; all of its arenas have the same.
+extent_hooks_t* own_hooks = nullptr;
+
+void* AllocateExtent(extent_hooks_t*, void* new_address, size_t size, size_t alignment, bool* zero,
+                     bool* commit, unsigned arena) {
+  const bool huge = new_address == nullptr && size >= kHugeFromBytes;
+  void* extent =
+      own_hooks->alloc(own_hooks, new_address, size,
+                       huge ? std::max(alignment, kHugePage) : alignment, zero, commit, arena);
+  if (huge && extent != nullptr) platform::AdviseHugePages(extent, size);
+  return extent;
+}
+
+// The hooks of an arena that shall have huge pages; null where jemalloc does not tell its own.
+extent_hooks_t* HugePageHooks(unsigned arena) {
+  static extent_hooks_t* const hooks = [arena]() -> extent_hooks_t* {
+    const std::string key = "arena." + std::to_string(arena) + ".extent_hooks";
+    size_t size = sizeof own_hooks;
+    if (mallctl(key.c_str(), &own_hooks, &size, nullptr, 0) != 0) return nullptr;
+    static extent_hooks_t huge = *own_hooks;
+    huge.alloc = AllocateExtent;
+    return &huge;
+  }();
+  return hooks;
+}
+
 // The thread cache would mix arenas: a cached block of another arena may be handed out.
 int Flags(unsigned arena) {
   return static_cast<int>(MALLOCX_ARENA(arena)) | static_cast<int>(MALLOCX_TCACHE_NONE);
 }
 }  // namespace
 
-GroupAllocator::GroupAllocator() {
+GroupAllocator::GroupAllocator(bool huge_pages) {
   unsigned arena = 0;
   size_t size = sizeof arena;
-  if (mallctl("arenas.create", &arena, &size, nullptr, 0) == 0) arena_ = arena;
+  if (mallctl("arenas.create", &arena, &size, nullptr, 0) != 0) return;
+  arena_ = arena;
+  extent_hooks_t* hooks = huge_pages ? HugePageHooks(arena) : nullptr;
+  if (hooks == nullptr) return;
+  const std::string key = "arena." + std::to_string(arena) + ".extent_hooks";
+  mallctl(key.c_str(), nullptr, nullptr, &hooks, sizeof hooks);
 }
 
 GroupAllocator::~GroupAllocator() {
@@ -59,7 +97,7 @@ void GroupAllocator::Free(void* memory, size_t bytes) {
 
 #else
 
-GroupAllocator::GroupAllocator() = default;
+GroupAllocator::GroupAllocator(bool) {}
 GroupAllocator::~GroupAllocator() = default;
 void GroupAllocator::Trim() {}
 

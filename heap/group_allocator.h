@@ -15,7 +15,8 @@ namespace Atoll {
 /// Cost: an allocation of the arena without a thread cache, tens of nanoseconds.
 class GroupAllocator {
  public:
-  GroupAllocator();
+  /// `huge_pages`: asks for them once the arena has outgrown one.
+  explicit GroupAllocator(bool huge_pages = false);
   ~GroupAllocator();
   GroupAllocator(const GroupAllocator&) = delete;
   GroupAllocator& operator=(const GroupAllocator&) = delete;

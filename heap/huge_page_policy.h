@@ -16,7 +16,7 @@ namespace Atoll {
 /// Not synchronized.
 class HugePagePolicy {
  public:
-  static constexpr size_t kFromBytes = size_t{16} << 20;
+  static constexpr size_t kFromBytes = size_t{4} << 20;
   static constexpr uint64_t kSlowFactor = 2;
   static constexpr int kSlowInARow = 2;        // one may have been interrupted
   static constexpr uint32_t kFirstPause = 32;  // chunks

@@ -24,7 +24,7 @@ Mutator::Mutator(Region& region, std::string name)
   types_ = heap.types.types();
   encoding_ = heap.options.encoding;
   young_tag_ = region.state().own->young_tag();
-  record_->handles = std::make_unique<MutatorRecord::HandleSegment>();
+  record_->handles = std::make_unique_for_overwrite<MutatorRecord::HandleSegment>();
   handle_next_ = record_->handles->words;
   handle_limit_ = handle_next_ + MutatorRecord::kHandlesPerSegment;
 }
@@ -375,7 +375,7 @@ Status Mutator::Collect(Collection kind) {
 // ---- Handles
 
 Word* Mutator::GrowHandles() {
-  auto segment = std::make_unique<MutatorRecord::HandleSegment>();
+  auto segment = std::make_unique_for_overwrite<MutatorRecord::HandleSegment>();
   segment->previous = std::move(record_->handles);
   record_->handles = std::move(segment);
   handle_next_ = record_->handles->words;

@@ -24,6 +24,7 @@ GroupState::GroupState(const GroupOptions& group_options, std::unique_ptr<Heap> 
       client(group_options.client == nullptr ? &DefaultClient() : group_options.client),
       heap(std::move(group_heap)),
       program(*this),
+      isolates(heap->state().options.huge_pages),
       residences(*heap),
       scheduler(*this),
       monitor(*this) {

@@ -4,6 +4,7 @@
 #ifndef ATOLL_ISOLATE_STABLE_TABLE_H_
 #define ATOLL_ISOLATE_STABLE_TABLE_H_
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -19,8 +20,14 @@ template <typename T>
 class StableTable {
  public:
   static constexpr size_t kSegmentBytes = size_t{1} << 18;
-  static constexpr uint32_t kPerSegment = kSegmentBytes / sizeof(T);
+  // Behind a segment's entries: a stack of indices that were given back.
+  static constexpr uint32_t kPerSegment = kSegmentBytes / (sizeof(T) + sizeof(uint16_t));
   static constexpr uint32_t kMaxSegments = 1u << 14;
+  // What is mapped at a time, as large and as aligned as a huge page.
+  static constexpr uint32_t kSegmentsPerSpan = 8;
+  static constexpr size_t kSpanBytes = kSegmentsPerSpan * kSegmentBytes;
+  // A table that has grown to this is likely to fill a huge page more.
+  static constexpr uint32_t kSmallSpans = 1;
 
   /// Free indices at hand, so that most takings and givings need no lock. One thread's at a time.
   class Cache {
@@ -31,14 +38,13 @@ class StableTable {
     uint32_t indices_[kCapacity];
   };
 
-  StableTable()
-      : directory_(static_cast<std::atomic<T*>*>(
+  explicit StableTable(bool huge_pages = false)
+      : huge_pages_(huge_pages),
+        directory_(static_cast<std::atomic<T*>*>(
             platform::MapZeroed(kMaxSegments * sizeof(std::atomic<T*>)))),
         max_segments_(directory_ == nullptr ? 0 : kMaxSegments) {}
   ~StableTable() {
-    for (size_t i = 0; i < segments_.size(); ++i) {
-      platform::Unmap(directory_[i].load(std::memory_order_relaxed), kMappedBytes);  // one thread
-    }
+    for (char* span : spans_) platform::Unmap(span, kSpanBytes);
     if (directory_ != nullptr) {
       platform::Unmap(directory_, kMaxSegments * sizeof(std::atomic<T*>));
     }
@@ -81,32 +87,43 @@ class StableTable {
   /// Gives the memory of segments without a taken entry back to the system.
   void Trim() {
     platform::MutexLock lock(mutex_);
-    for (size_t i = 0; i < segments_.size(); ++i) {
-      Segment& segment = segments_[i];
-      const uint32_t kept = i == 0 ? 1 : 0;  // index 0
-      if (segment.taken != kept || segment.fresh == kept) continue;
-      segment.stacked = 0;
-      segment.fresh = kept;
-      // Relaxed: under the lock that it was stored under.
-      platform::Discard(directory_[i].load(std::memory_order_relaxed), kMappedBytes);
+    const auto count = static_cast<uint32_t>(segments_.size());
+    for (uint32_t first = 0; first < count; first += kSegmentsPerSpan) {
+      const uint32_t end = std::min(first + kSegmentsPerSpan, count);
+      // A span at once, where that may be: in parts a huge page comes back as small ones.
+      bool whole = true;
+      bool any = false;
+      for (uint32_t i = first; i < end; ++i) {
+        whole = whole && segments_[i].taken == FirstOf(i);
+        any = any || IsIdle(i);
+      }
+      if (whole && any) platform::Discard(spans_[first / kSegmentsPerSpan], kSpanBytes);
+      for (uint32_t i = first; i < end; ++i) {
+        if (!IsIdle(i)) continue;
+        if (!whole) platform::Discard(EntriesOf(i), kSegmentBytes);
+        segments_[i].stacked = 0;
+        segments_[i].fresh = FirstOf(i);
+      }
     }
   }
 
-  /// Calls fn(T&) for each entry, taken or not.
+  /// Calls fn(T&) for each entry that was taken since its memory was fresh, without the table's
+  /// lock.
   template <typename Fn>
-  void ForEach(Fn fn) const {
+  void ForEach(Fn fn) {
     for (uint32_t i = 0; i < max_segments_; ++i) {
-      T* entries = directory_[i].load(std::memory_order_acquire);
-      if (entries == nullptr) return;
-      for (uint32_t k = 0; k < kPerSegment; ++k) fn(entries[k]);
+      uint32_t fresh = 0;
+      {
+        platform::MutexLock lock(mutex_);
+        if (i == segments_.size()) return;
+        fresh = segments_[i].fresh;
+      }
+      T* entries = EntriesOf(i);
+      for (uint32_t k = FirstOf(i); k < fresh; ++k) fn(entries[k]);
     }
   }
 
  private:
-  // Behind a segment's entries: a stack of indices that were given back.
-  static constexpr size_t kPage = 4096;
-  static constexpr size_t kMappedBytes =
-      (kSegmentBytes + kPerSegment * sizeof(uint16_t) + kPage - 1) / kPage * kPage;
   static_assert(kPerSegment <= UINT16_MAX + 1u);
   struct Segment {
     uint16_t* stack = nullptr;
@@ -149,22 +166,42 @@ class StableTable {
     if (segment.taken-- == kPerSegment) with_room_.push_back(number);
     segment.stack[segment.stacked++] = static_cast<uint16_t>(index % kPerSegment);
   }
+  // Of the first, index 0 is taken for good.
+  static uint32_t FirstOf(uint32_t segment) { return segment == 0 ? 1 : 0; }
+  // Nothing is taken, but was.
+  bool IsIdle(uint32_t i) const {
+    return segments_[i].taken == FirstOf(i) && segments_[i].fresh != FirstOf(i);
+  }
+  T* EntriesOf(uint32_t segment) const {
+    return reinterpret_cast<T*>(spans_[segment / kSegmentsPerSpan] +
+                                segment % kSegmentsPerSpan * kSegmentBytes);
+  }
   bool AddSegment() {
     if (segments_.size() == max_segments_) return false;
-    auto* entries = static_cast<T*>(platform::MapZeroed(kMappedBytes));
-    if (entries == nullptr) return false;
     const auto number = static_cast<uint32_t>(segments_.size());
+    if (number == spans_.size() * kSegmentsPerSpan && !AddSpan()) return false;
+    T* entries = EntriesOf(number);
     Segment& segment = segments_.emplace_back();
     segment.stack = reinterpret_cast<uint16_t*>(entries + kPerSegment);
-    if (number == 0) segment.taken = segment.fresh = 1;  // index 0, for good
+    segment.taken = segment.fresh = FirstOf(number);
     directory_[number].store(entries, std::memory_order_release);
     with_room_.push_back(number);
     return true;
   }
 
+  bool AddSpan() {
+    auto* span = static_cast<char*>(platform::MapZeroed(kSpanBytes, kSpanBytes));
+    if (span == nullptr) return false;
+    if (huge_pages_ && spans_.size() >= kSmallSpans) platform::AdviseHugePages(span, kSpanBytes);
+    spans_.push_back(span);
+    return true;
+  }
+
+  const bool huge_pages_;
   std::atomic<T*>* const directory_;  // written under mutex_
   const uint32_t max_segments_;       // none when there was no memory for the directory
   platform::Mutex mutex_;             // guards what follows
+  std::vector<char*> spans_;
   std::vector<Segment> segments_;
   std::vector<uint32_t> with_room_;
 };

@@ -28,6 +28,7 @@ void MessageCache::Flush() {
 MessagingState::MessagingState(GroupState& group_state)
     : group(group_state),
       id(next_group.fetch_add(1, std::memory_order_relaxed)),
+      ports(group.heap->state().options.huge_pages),
       key_seed_(Mix(platform::NowNanos() ^ reinterpret_cast<uintptr_t>(this))) {}
 
 MessagingState::~MessagingState() { Trim(); }

@@ -133,8 +133,9 @@ void AdviseHugePages(void* address, size_t bytes);
 /// Has the system back memory that is fresh from Commit, by one call instead of a fault for each
 /// page; it stays zero.
 void TouchFresh(void* address, size_t bytes);
-/// Zeroed, accessible memory for side tables, backed as it is touched. Null when refused.
-void* MapZeroed(size_t bytes);
+/// Zeroed, accessible memory for side tables, backed as it is touched. `alignment` is a power of
+/// two. Null when refused.
+void* MapZeroed(size_t bytes, size_t alignment = 4096);
 /// Ends a Reserve or a MapZeroed, whole.
 void Unmap(void* address, size_t bytes);
 

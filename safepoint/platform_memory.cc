@@ -67,28 +67,34 @@ bool ShouldFail(Request request) { return Refused(request); }
 namespace {
 
 constexpr size_t kPage = 4096;
-constexpr int kReservation = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 
-}  // namespace
-
-void* Reserve(size_t bytes, size_t alignment) {
-  if (faults::Refused(faults::Request::kReserve)) return nullptr;
+// Null when refused.
+void* Map(size_t bytes, size_t alignment, int protection) {
   // Over-reserve by the alignment, then give the ends back.
   const size_t slack = alignment > kPage ? alignment : 0;
   if (bytes + slack < bytes) return nullptr;
-  void* mapped = mmap(nullptr, bytes + slack, PROT_NONE, kReservation, -1, 0);
+  void* mapped =
+      mmap(nullptr, bytes + slack, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapped == MAP_FAILED) return nullptr;
   if (slack == 0) return mapped;
   const uintptr_t start = reinterpret_cast<uintptr_t>(mapped);
   const uintptr_t aligned = (start + alignment - 1) & ~(static_cast<uintptr_t>(alignment) - 1);
   if (aligned > start) munmap(mapped, aligned - start);
   const uintptr_t end = start + bytes + slack;
-  if (end > aligned + bytes)
+  if (end > aligned + bytes) {
     munmap(reinterpret_cast<void*>(aligned + bytes), end - aligned - bytes);
-  void* result = reinterpret_cast<void*>(aligned);
+  }
+  return reinterpret_cast<void*>(aligned);
+}
+
+}  // namespace
+
+void* Reserve(size_t bytes, size_t alignment) {
+  if (faults::Refused(faults::Request::kReserve)) return nullptr;
+  void* reserved = Map(bytes, alignment, PROT_NONE);
   // The heap would swamp a core dump; ignored where the kernel does not know it.
-  madvise(result, bytes, MADV_DONTDUMP);
-  return result;
+  if (reserved != nullptr) madvise(reserved, bytes, MADV_DONTDUMP);
+  return reserved;
 }
 
 bool Commit(void* address, size_t bytes) {
@@ -119,10 +125,9 @@ void TouchFresh(void* address, size_t bytes) {
   for (size_t at = 0; at < bytes; at += kPage) memory[at] = 0;
 }
 
-void* MapZeroed(size_t bytes) {
+void* MapZeroed(size_t bytes, size_t alignment) {
   if (faults::Refused(faults::Request::kMapZeroed)) return nullptr;
-  void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, kReservation, -1, 0);
-  return mapped == MAP_FAILED ? nullptr : mapped;
+  return Map(bytes, alignment, PROT_READ | PROT_WRITE);
 }
 
 void Unmap(void* address, size_t bytes) { munmap(address, bytes); }

@@ -122,7 +122,37 @@ TEST_F(StableTableTest, RefusedMemoryIsNoIndexAndLaterThereIsOne) {
   platform::faults::FailNth(platform::faults::Request::kMapZeroed, 1, true);
   uint32_t taken = 1;
   while (table.Take(&cache) != 0) ++taken;
-  EXPECT_EQ(taken, Table::kPerSegment - 1) << "all of the segment but index 0";
+  EXPECT_EQ(taken, Table::kSegmentsPerSpan * Table::kPerSegment - 1)
+      << "all of the span but index 0";
+}
+
+TEST_F(StableTableTest, SpansAreAlignedAsHugePagesAndTrimmedWhole) {
+  Table table(true);
+  constexpr uint32_t kPerSpan = Table::kSegmentsPerSpan * Table::kPerSegment;
+  constexpr uint32_t kSpans = Table::kSmallSpans + 2;
+  std::vector<uint32_t> indices;
+  for (uint32_t i = 1; i < kSpans * kPerSpan; ++i) {
+    indices.push_back(table.Take(nullptr));
+    table.At(indices.back())->more[3] = 7;
+  }
+  for (uint32_t span = 0; span < kSpans; ++span) {
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(table.At(span * kPerSpan)) % Table::kSpanBytes, 0u);
+  }
+  // One entry in the last span keeps its segment, and no other.
+  const uint32_t kept = indices.back();
+  indices.pop_back();
+  for (const uint32_t index : indices) table.Give(index, nullptr);
+  for (int i = 0; i < 2; ++i) {
+    table.Trim();
+    for (const uint32_t index : indices) {
+      const bool beside = index / Table::kPerSegment == kept / Table::kPerSegment;
+      ASSERT_EQ(table.At(index)->more[3], beside ? 7u : 0u) << "entry " << index;
+    }
+    EXPECT_EQ(table.At(kept)->more[3], 7u);
+  }
+  uint32_t seen = 0;
+  table.ForEach([&](Entry&) { ++seen; });
+  EXPECT_LE(seen, Table::kPerSegment) << "memory that was given back is not looked at";
 }
 
 TEST_F(StableTableTest, ForEachSeesEachEntryOnce) {
