@@ -1,6 +1,7 @@
 #include "heap/block_pool.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstring>
 
@@ -151,6 +152,49 @@ void BlockPool::FileLocked(Chunk* chunk, uint64_t old_mask) {
   if (to == &whole_) chunk->free_since = platform::NowNanos();
 }
 
+uint32_t BlockPool::UserOfThread() {
+  static std::atomic<uint32_t> next{0};
+  static constinit thread_local uint32_t user = kNoUser;
+  // Relaxed: only the number matters.
+  if (user == kNoUser) user = next.fetch_add(1, std::memory_order_relaxed) % kUsers;
+  return user;
+}
+
+void BlockPool::UseLocked(Chunk* chunk, uint32_t user) {
+  if (chunk->user != kNoUser) used_by_[chunk->user] = nullptr;
+  if (used_by_[user] != nullptr) used_by_[user]->user = kNoUser;
+  used_by_[user] = chunk;
+  chunk->user = user;
+}
+
+BlockIndex BlockPool::TakeRunLocked(size_t blocks, Allowance allowance) {
+  const uint32_t user = UserOfThread();
+  if (Chunk* own = used_by_[user]; own != nullptr) {
+    const int at = FindRun(own->free_mask, blocks);
+    if (at >= 0) return TakeFromLocked(own, at, blocks);
+  }
+  // A few partial chunks are looked through, so that the search is bounded.
+  int tries = kUsers;
+  for (Chunk* chunk = partial_.head; chunk != nullptr && tries-- > 0; chunk = chunk->next) {
+    if (chunk->user != kNoUser) continue;
+    const int at = FindRun(chunk->free_mask, blocks);
+    if (at < 0) continue;
+    UseLocked(chunk, user);
+    return TakeFromLocked(chunk, at, blocks);
+  }
+  Chunk* chunk = whole_.head != nullptr ? whole_.head : AddChunksLocked(1);
+  if (!FitsLocked(blocks, allowance)) return kNoBlock;
+  if (chunk != nullptr) {
+    UseLocked(chunk, user);
+    return TakeFromLocked(chunk, 0, blocks);
+  }
+  for (chunk = partial_.head; chunk != nullptr; chunk = chunk->next) {  // any run will do
+    const int at = FindRun(chunk->free_mask, blocks);
+    if (at >= 0) return TakeFromLocked(chunk, at, blocks);
+  }
+  return kNoBlock;
+}
+
 BlockIndex BlockPool::TakeFromLocked(Chunk* chunk, int at, size_t blocks) {
   const uint64_t old_mask = chunk->free_mask;
   chunk->free_mask &= ~(RunMask(blocks) << at);
@@ -175,29 +219,7 @@ BlockIndex BlockPool::Take(size_t blocks, Allowance allowance, bool* zeroed) {
   if (!FitsLocked(blocks, allowance)) return kNoBlock;
   BlockIndex first = kNoBlock;
   if (blocks < kBlocksPerChunk) {
-    // A few partial chunks are looked through for a run, so that the search is bounded.
-    int tries = blocks == 1 ? 1 : 16;
-    for (Chunk* chunk = partial_.head; chunk != nullptr && tries-- > 0; chunk = chunk->next) {
-      const int at = FindRun(chunk->free_mask, blocks);
-      if (at >= 0) {
-        first = TakeFromLocked(chunk, at, blocks);
-        break;
-      }
-    }
-    if (first == kNoBlock) {
-      Chunk* chunk = whole_.head != nullptr ? whole_.head : AddChunksLocked(1);
-      if (!FitsLocked(blocks, allowance)) return kNoBlock;
-      if (chunk != nullptr) {
-        first = TakeFromLocked(chunk, 0, blocks);
-      } else {  // no more chunks: any run will do
-        for (chunk = partial_.head; chunk != nullptr; chunk = chunk->next) {
-          const int at = FindRun(chunk->free_mask, blocks);
-          if (at < 0) continue;
-          first = TakeFromLocked(chunk, at, blocks);
-          break;
-        }
-      }
-    }
+    first = TakeRunLocked(blocks, allowance);
   } else {
     const size_t count = (blocks + kBlocksPerChunk - 1) / kBlocksPerChunk;
     Chunk* chunk = FindWholeChunksLocked(count);
@@ -281,6 +303,7 @@ uint64_t BlockPool::ReturnLocked(uint64_t free_since_before) {
       const BlockIndex first = chunk->first;
       UnpoisonMemory(space_.AddressOf(first), kChunkSize);
       space_.ReturnChunks(first, 1);
+      if (chunk->user != kNoUser) used_by_[chunk->user] = nullptr;
       chunks_.erase(first);
     } else {
       oldest = std::min(oldest, chunk->free_since);

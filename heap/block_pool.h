@@ -3,6 +3,8 @@
 // Chunks of 64 blocks come from the address space; the free blocks of a chunk are one 64-bit mask,
 // so neighbours coalesce by themselves. Single blocks are taken from chunks that are partly in use
 // first: that keeps whole chunks free, for large objects, for huge pages, and to be given back.
+// Threads that run at the same time take from chunks of their own: what one has just freed is in
+// its processor's caches.
 #ifndef ATOLL_HEAP_BLOCK_POOL_H_
 #define ATOLL_HEAP_BLOCK_POOL_H_
 
@@ -61,12 +63,18 @@ class BlockPool {
   size_t ForEachFree(FunctionRef<void(BlockIndex)> fn) const;
 
  private:
+  // Threads are numbered modulo this.
+  static constexpr uint32_t kUsers = 16;
+  static constexpr uint32_t kNoUser = kUsers;
+  static uint32_t UserOfThread();
+
   struct Chunk {
     uint64_t free_mask = 0;
     uint64_t free_since = 0;  // NowNanos() when it became wholly free
     Chunk* previous = nullptr;
     Chunk* next = nullptr;
     BlockIndex first = kNoBlock;
+    uint32_t user = kNoUser;
   };
   struct ChunkList {
     Chunk* head = nullptr;
@@ -83,7 +91,10 @@ class BlockPool {
   uint64_t TouchHugePage(BlockIndex first, size_t count) const;
   uint64_t TouchSmallPages(BlockIndex chunk) const;
   Chunk* FindWholeChunksLocked(size_t count) const;
+  /// A run of less than a chunk.
+  BlockIndex TakeRunLocked(size_t blocks, Allowance allowance);
   BlockIndex TakeFromLocked(Chunk* chunk, int at, size_t blocks);
+  void UseLocked(Chunk* chunk, uint32_t user);
   void FileLocked(Chunk* chunk, uint64_t old_mask);
   void Prepare(BlockIndex first, size_t blocks) const;
 
@@ -93,6 +104,7 @@ class BlockPool {
   std::unordered_map<BlockIndex, std::unique_ptr<Chunk>> chunks_;  // by the chunk's first block
   ChunkList partial_;                                              // 1 to 63 blocks free
   ChunkList whole_;                                                // all 64 free
+  Chunk* used_by_[kUsers] = {};                                    // see Chunk::user
   size_t mapped_blocks_ = 0;
   size_t free_blocks_ = 0;
   int64_t external_bytes_ = 0;

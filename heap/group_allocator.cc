@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
 
 #include "atoll/config.h"
@@ -18,36 +19,7 @@ namespace Atoll {
 
 namespace {
 
-// The arena grows by ever larger pieces, the first of which has 2 MiB: further ones are likely to
-// fill huge pages.
-constexpr size_t kHugeFromBytes = (size_t{2} << 20) + 1;
 constexpr size_t kHugePage = size_t{2} << 20;
-
-// jemalloc's own ways to get memory, and give it back; all of its arenas have the same.
-extent_hooks_t* own_hooks = nullptr;
-
-void* AllocateExtent(extent_hooks_t*, void* new_address, size_t size, size_t alignment, bool* zero,
-                     bool* commit, unsigned arena) {
-  const bool huge = new_address == nullptr && size >= kHugeFromBytes;
-  void* extent =
-      own_hooks->alloc(own_hooks, new_address, size,
-                       huge ? std::max(alignment, kHugePage) : alignment, zero, commit, arena);
-  if (huge && extent != nullptr) platform::AdviseHugePages(extent, size);
-  return extent;
-}
-
-// The hooks of an arena that shall have huge pages; null where jemalloc does not tell its own.
-extent_hooks_t* HugePageHooks(unsigned arena) {
-  static extent_hooks_t* const hooks = [arena]() -> extent_hooks_t* {
-    const std::string key = "arena." + std::to_string(arena) + ".extent_hooks";
-    size_t size = sizeof own_hooks;
-    if (mallctl(key.c_str(), &own_hooks, &size, nullptr, 0) != 0) return nullptr;
-    static extent_hooks_t huge = *own_hooks;
-    huge.alloc = AllocateExtent;
-    return &huge;
-  }();
-  return hooks;
-}
 
 // The thread cache would mix arenas: a cached block of another arena may be handed out.
 int Flags(unsigned arena) {
@@ -55,15 +27,44 @@ int Flags(unsigned arena) {
 }
 }  // namespace
 
+// An arena's ways to get memory, and give it back: jemalloc's own, but for huge pages.
+struct GroupAllocator::HugePageHooks : extent_hooks_t {
+  extent_hooks_t* own = nullptr;
+  // Relaxed: it does not matter which of two is the first.
+  std::atomic<bool> has_grown{false};
+
+  // The first piece is of small pages: a heap with little has no use for more.
+  static void* Allocate(extent_hooks_t* hooks, void* new_address, size_t size, size_t alignment,
+                        bool* zero, bool* commit, unsigned arena) {
+    auto* self = static_cast<HugePageHooks*>(hooks);
+    const bool huge = new_address == nullptr && size >= kHugePage &&
+                      self->has_grown.exchange(true, std::memory_order_relaxed);
+    const size_t aligned = huge ? std::max(alignment, kHugePage) : alignment;
+    void* extent = self->own->alloc(self->own, new_address, size, aligned, zero, commit, arena);
+    if (huge && extent != nullptr) platform::AdviseHugePages(extent, size);
+    return extent;
+  }
+};
+
 GroupAllocator::GroupAllocator(bool huge_pages) {
   unsigned arena = 0;
   size_t size = sizeof arena;
   if (mallctl("arenas.create", &arena, &size, nullptr, 0) != 0) return;
   arena_ = arena;
-  extent_hooks_t* hooks = huge_pages ? HugePageHooks(arena) : nullptr;
-  if (hooks == nullptr) return;
-  const std::string key = "arena." + std::to_string(arena) + ".extent_hooks";
-  mallctl(key.c_str(), nullptr, nullptr, &hooks, sizeof hooks);
+  if (!huge_pages) return;
+  const std::string prefix = "arena." + std::to_string(arena);
+  extent_hooks_t* own = nullptr;
+  size = sizeof own;
+  if (mallctl((prefix + ".extent_hooks").c_str(), &own, &size, nullptr, 0) != 0) return;
+  huge_page_hooks_ = std::make_unique<HugePageHooks>();
+  static_cast<extent_hooks_t&>(*huge_page_hooks_) = *own;
+  huge_page_hooks_->own = own;
+  huge_page_hooks_->alloc = HugePageHooks::Allocate;
+  extent_hooks_t* hooks = huge_page_hooks_.get();
+  mallctl((prefix + ".extent_hooks").c_str(), nullptr, nullptr, &hooks, sizeof hooks);
+  // It would grow by ever larger pieces, whose ends are no huge pages.
+  size_t grow_by = kHugePage;
+  mallctl((prefix + ".retain_grow_limit").c_str(), nullptr, nullptr, &grow_by, sizeof grow_by);
 }
 
 GroupAllocator::~GroupAllocator() {
@@ -96,6 +97,8 @@ void GroupAllocator::Free(void* memory, size_t bytes) {
 }
 
 #else
+
+struct GroupAllocator::HugePageHooks {};
 
 GroupAllocator::GroupAllocator(bool) {}
 GroupAllocator::~GroupAllocator() = default;

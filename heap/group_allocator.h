@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 namespace Atoll {
 
@@ -35,8 +36,10 @@ class GroupAllocator {
 
  private:
   static constexpr unsigned kSharedArena = ~0u;
+  struct HugePageHooks;
   unsigned arena_ = kSharedArena;
-  std::atomic<size_t> bytes_{0};  // statistic: all accesses relaxed
+  std::unique_ptr<HugePageHooks> huge_page_hooks_;  // of the arena; null: it has jemalloc's own
+  std::atomic<size_t> bytes_{0};                    // statistic: all accesses relaxed
 };
 
 }  // namespace Atoll

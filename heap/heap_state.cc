@@ -8,7 +8,7 @@ namespace Atoll {
 namespace {
 
 // A stop and waking the stopped take about 100 us, as long as it takes to allocate some 300 KiB.
-constexpr size_t kSharedNurseryBytes = size_t{4} << 20;
+constexpr size_t kSharedNurseryBytes = size_t{8} << 20;
 
 uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
   const char* text = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody sets these

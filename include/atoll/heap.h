@@ -130,7 +130,7 @@ struct HeapOptions {
   size_t nursery_bytes = 0;
   size_t max_nursery_bytes = 0;
   /// What it shrinks to at least, once for each mutator, where several run managed code: they wait
-  /// for each other to stop, and to be woken again. 0: nursery_bytes if that is given, else 4 MiB.
+  /// for each other to stop, and to be woken again. 0: nursery_bytes if that is given, else 8 MiB.
   size_t shared_nursery_bytes = 0;
   /// What a minor collection should stay under: bounds the nursery by predicted survivors.
   uint64_t pause_target_nanos = 50'000'000;

@@ -1,6 +1,8 @@
 // Where is the memory? Every block has one owner (invariant I4), and free memory goes back.
 #include <algorithm>
 #include <atomic>
+#include <barrier>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -270,6 +272,58 @@ TEST(HugePagePolicy, FollowsWhatTheSystemHasAtHand) {
   policy.NoteSmallPages(2 * kSmall);
   policy.NoteHugePage(2 * kFast);
   EXPECT_EQ(small_ones(), 0u);
+}
+
+// What a thread has just freed is in its processor's caches: it gets that again, and no other does.
+TEST(BlockPool, ThreadsTakeFromChunksOfTheirOwn) {
+  constexpr int kThreads = 3;
+  constexpr int kRounds = 20;
+  auto heap = CreateHeap({});
+  ASSERT_TRUE(heap.ok());
+  BlockPool& pool = heap.value()->state().pool;
+  std::vector<std::set<BlockIndex>> chunks(kThreads);
+  std::barrier turn(kThreads);
+  std::vector<platform::Thread> threads;
+  for (auto& mine : chunks) {
+    threads.emplace_back("taker", [&pool, &mine, &turn] {
+      for (int round = 0; round < kRounds; ++round) {
+        std::vector<BlockIndex> blocks;
+        for (int i = 0; i < 8; ++i) {
+          blocks.push_back(pool.Take(1, BlockPool::Allowance::kLimit));
+          mine.insert(blocks.back() / kBlocksPerChunk);
+          turn.arrive_and_wait();
+        }
+        for (const BlockIndex block : blocks) pool.Give(block, 1);
+      }
+    });
+  }
+  for (auto& thread : threads) thread.Join();
+  for (int i = 0; i < kThreads; ++i) {
+    EXPECT_EQ(chunks[i].size(), 1u);
+    for (int k = 0; k < i; ++k) EXPECT_NE(chunks[i], chunks[k]);
+  }
+}
+
+TEST(BlockPool, WhereTheSystemHasNoMoreAThreadTakesFromAnothersChunk) {
+  auto heap = CreateHeap({});
+  ASSERT_TRUE(heap.ok());
+  BlockPool& pool = heap.value()->state().pool;
+  std::vector<BlockIndex> blocks{pool.Take(1, BlockPool::Allowance::kLimit)};
+  ASSERT_NE(blocks.back(), kNoBlock);
+  const size_t free = pool.free_blocks();
+  platform::faults::FailNth(platform::faults::Request::kCommit, 1, true);
+  platform::Thread other("other", [&] {
+    for (;;) {
+      const BlockIndex block = pool.Take(1, BlockPool::Allowance::kLimit);
+      if (block == kNoBlock) return;
+      blocks.push_back(block);
+    }
+  });
+  other.Join();
+  platform::faults::Reset();
+  EXPECT_EQ(blocks.size(), 1 + free);
+  EXPECT_EQ(pool.free_blocks(), 0u);
+  for (const BlockIndex block : blocks) pool.Give(block, 1);
 }
 
 // The pool asks the system for chunks without its lock: those that ask at the same time get no
