@@ -54,14 +54,14 @@ GroupAllocator::GroupAllocator(bool huge_pages) {
   if (!huge_pages) return;
   const std::string prefix = "arena." + std::to_string(arena);
   extent_hooks_t* own = nullptr;
-  size = sizeof own;
+  size = sizeof(void*);
   if (mallctl((prefix + ".extent_hooks").c_str(), &own, &size, nullptr, 0) != 0) return;
   huge_page_hooks_ = std::make_unique<HugePageHooks>();
   static_cast<extent_hooks_t&>(*huge_page_hooks_) = *own;
   huge_page_hooks_->own = own;
   huge_page_hooks_->alloc = HugePageHooks::Allocate;
   extent_hooks_t* hooks = huge_page_hooks_.get();
-  mallctl((prefix + ".extent_hooks").c_str(), nullptr, nullptr, &hooks, sizeof hooks);
+  mallctl((prefix + ".extent_hooks").c_str(), nullptr, nullptr, &hooks, sizeof(void*));
   // It would grow by ever larger pieces, whose ends are no huge pages.
   size_t grow_by = kHugePage;
   mallctl((prefix + ".retain_grow_limit").c_str(), nullptr, nullptr, &grow_by, sizeof grow_by);

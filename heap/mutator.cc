@@ -24,9 +24,6 @@ Mutator::Mutator(Region& region, std::string name)
   types_ = heap.types.types();
   encoding_ = heap.options.encoding;
   young_tag_ = region.state().own->young_tag();
-  record_->handles = std::make_unique_for_overwrite<MutatorRecord::HandleSegment>();
-  handle_next_ = record_->handles->words;
-  handle_limit_ = handle_next_ + MutatorRecord::kHandlesPerSegment;
 }
 
 Mutator::~Mutator() {
@@ -37,11 +34,7 @@ Mutator::~Mutator() {
                                        "\" is destroyed while a HandleScope, StackScope or "
                                        "NoCollectScope is open; its handles are "
                                        "dropped. End the scopes first, and call Detach to be told");
-      while (record_->handles->previous != nullptr) {
-        record_->handles = std::move(record_->handles->previous);
-      }
-      handle_next_ = record_->handles->words;
-      handle_limit_ = handle_next_ + MutatorRecord::kHandlesPerSegment;
+      ShrinkHandles(nullptr);
       stack_refs_ = nullptr;
       no_collect_depth_ = 0;
     }
@@ -384,9 +377,14 @@ Word* Mutator::GrowHandles() {
 }
 
 void Mutator::ShrinkHandles(Word* limit) {
+  std::unique_ptr<MutatorRecord::HandleSegment>& handles = record_->handles;
   while (handle_limit_ != limit) {
-    record_->handles = std::move(record_->handles->previous);
-    handle_limit_ = record_->handles->words + MutatorRecord::kHandlesPerSegment;
+    if (handles->previous == nullptr) {  // the scope began before there was a segment: one is kept
+      handle_next_ = handles->words;
+      return;
+    }
+    handles = std::move(handles->previous);
+    handle_limit_ = handles->words + MutatorRecord::kHandlesPerSegment;
   }
 }
 

@@ -23,7 +23,7 @@ struct MutatorRecord {
   static constexpr size_t kHandlesPerSegment = 510;
   struct HandleSegment {
     std::unique_ptr<HandleSegment> previous;
-    Word words[kHandlesPerSegment];
+    Word words[kHandlesPerSegment];  // of the newest, those before handle_next_ hold something
   };
 
   MutatorRecord(Mutator& mutator, GroupAllocator& allocator)
@@ -44,7 +44,8 @@ struct MutatorRecord {
   }
   bool has_open_handles() const {
     return mutator.stack_refs_ != nullptr ||
-           (mutator.handle_next_ != handles->words || handles->previous != nullptr);
+           (handles != nullptr &&
+            (mutator.handle_next_ != handles->words || handles->previous != nullptr));
   }
   uintptr_t top() const { return mutator.top_; }
   void SetError(Status status) { mutator.last_error_ = std::move(status); }
@@ -64,7 +65,7 @@ struct MutatorRecord {
   }
 
   Mutator& mutator;
-  std::unique_ptr<HandleSegment> handles;  ///< the newest segment
+  std::unique_ptr<HandleSegment> handles;  ///< the newest segment; null before the first handle
   BlockIndex buffer_block = kNoBlock;
   RememberedSet remembered;
   std::vector<Finalizer> due_finalizers;  ///< thread-affine, their objects dead

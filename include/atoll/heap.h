@@ -136,8 +136,9 @@ struct HeapOptions {
   uint64_t pause_target_nanos = 50'000'000;
   /// Threads of one collection, the collecting thread included. 0: one per processor.
   int workers = 0;
-  /// Ask for (transparent) huge pages: from 16 MiB of mapped memory on, while their first touch
-  /// takes no more than twice that of small ones, which is measured.
+  /// Ask for (transparent) huge pages: for objects from 4 MiB of mapped memory on, while their
+  /// first touch takes no more than twice that of small ones, which is measured; off the heap
+  /// beyond the first 2 MiB.
   bool huge_pages = true;
   /// How long free memory is kept before it goes back to the system; see Heap::ReturnFreeMemory.
   uint64_t decay_nanos = 1'000'000'000;

@@ -62,6 +62,35 @@ TEST_F(Handles, ScopesGrowOverManySegmentsAndShrinkBack) {
   EXPECT_EQ(region.region().stats().live_bytes, 0u);
 }
 
+// A mutator has no memory for handles before it makes one.
+TEST_F(Handles, ScopesMayBeginBeforeTheFirst) {
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter();
+  MutatorRecord& record = mutator.record();
+  EXPECT_EQ(record.handles, nullptr);
+  for (const size_t count : {3 * MutatorRecord::kHandlesPerSegment, size_t{1}}) {
+    HandleScope outer(mutator);
+    {
+      HandleScope inner(mutator);
+      EXPECT_FALSE(record.has_open_handles());
+      std::deque<LocalRef> locals;
+      for (size_t i = 0; i < count; ++i) locals.emplace_back(mutator, RefOf(NewPair(mutator, i)));
+      EXPECT_TRUE(record.has_open_handles());
+      Minor(region);
+      for (size_t i = 0; i < count; ++i) ASSERT_EQ(IdAt(ObjectOf(locals[i].Get())), i);
+    }
+    EXPECT_FALSE(record.has_open_handles());
+    ASSERT_NE(record.handles, nullptr) << "a segment is kept";
+    EXPECT_EQ(record.handles->previous, nullptr);
+    LocalRef local(mutator, RefOf(NewPair(mutator, 7)));
+    Minor(region);
+    EXPECT_EQ(IdAt(ObjectOf(local.Get())), 7u);
+  }
+  EXPECT_FALSE(record.has_open_handles());
+  Major(region);
+  EXPECT_EQ(region.region().stats().live_bytes, 0u);
+}
+
 TEST_F(Handles, LocalsHoldImmediatesUntouched) {
   TestRegion region(heap());
   Mutator& mutator = region.Enter();

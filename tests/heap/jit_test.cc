@@ -149,6 +149,8 @@ TEST_F(Jit, HandlesAreBumped) {
   TestRegion region(heap());
   Mutator& mutator = region.Enter();
   HandleScope scope(mutator);
+  EXPECT_EQ(Field(&mutator, jit().handle_next), Field(&mutator, jit().handle_limit));
+  LocalRef first(mutator, Ref{76});
   const uint64_t before = Field(&mutator, jit().handle_next);
   ASSERT_LT(before, Field(&mutator, jit().handle_limit));
   LocalRef local(mutator, Ref{77});
