@@ -167,6 +167,13 @@ void BlockPool::UseLocked(Chunk* chunk, uint32_t user) {
   chunk->user = user;
 }
 
+void BlockPool::Leave() {
+  platform::MutexLock lock(mutex_);
+  Chunk*& own = used_by_[UserOfThread()];
+  if (own != nullptr) own->user = kNoUser;
+  own = nullptr;
+}
+
 BlockIndex BlockPool::TakeRunLocked(size_t blocks, Allowance allowance) {
   const uint32_t user = UserOfThread();
   if (Chunk* own = used_by_[user]; own != nullptr) {

@@ -42,6 +42,8 @@ class BlockPool {
   /// `*zeroed` is set to true.
   BlockIndex Take(size_t blocks, Allowance allowance, bool* zeroed = nullptr);
   void Give(BlockIndex first, size_t blocks);
+  /// What the calling thread has left of its chunk is for others; it may take again.
+  void Leave();
 
   /// External bytes count against the limit. False if they do not fit within it (counted anyway).
   bool AddExternalBytes(int64_t delta);

@@ -70,6 +70,7 @@ Status Mutator::Detach() {
     region.TakeFinalizersOf(*this);
   }
   if (Status status = region.heap.safepoints.Detach(this); !status.ok()) return status;
+  region.heap.pool.Leave();  // the thread may be about to end
   record_->RunDueFinalizers();
   return Status::Ok();
 }

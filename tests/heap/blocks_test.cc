@@ -304,6 +304,25 @@ TEST(BlockPool, ThreadsTakeFromChunksOfTheirOwn) {
   }
 }
 
+TEST_F(Blocks, ThreadsThatComeAndGoShareAChunk) {
+  std::vector<std::unique_ptr<Region>> regions(20);
+  heap();
+  for (auto& region : regions) {
+    region = heap().CreateRegion({}).value();
+    platform::Thread thread("guest", [&] {
+      const std::unique_ptr<Mutator> mutator = region->AttachMutator("guest").value();
+      {
+        const ManagedScope managed(*mutator);
+        EXPECT_TRUE(NewPair(*mutator, 1));
+      }
+      EXPECT_TRUE(mutator->Detach().ok());
+    });
+    thread.Join();
+  }
+  EXPECT_EQ(heap().stats().region_bytes, regions.size() * kBlockSize);
+  EXPECT_EQ(heap().stats().mapped_bytes, kChunkSize);
+}
+
 TEST(BlockPool, WhereTheSystemHasNoMoreAThreadTakesFromAnothersChunk) {
   auto heap = CreateHeap({});
   ASSERT_TRUE(heap.ok());
