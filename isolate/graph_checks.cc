@@ -82,8 +82,8 @@ class Walk {
 template <typename Reason>
 Status Check(Mutator& source, Ref word, const char* what, Judge judge, Reason reason) {
   StartsAnewScope scope(source);
-  HandleScope handles(source);
-  LocalRef kept(source, word);
+  StackScope handles(source);
+  StackRef kept(source, word);
   std::optional<Walk> latest;
   uintptr_t found = 0;
   do {

@@ -189,8 +189,8 @@ Result<ExitTicket> PrepareExit(Isolate& isolate, const SendPort& port, Ref root,
   // From here on the ticket's end frees what there is.
   ExitTicket ticket = ExitOffer::Ticket(offer);
 
-  HandleScope scope(isolate.mutator());
-  LocalRef kept(isolate.mutator(), root);
+  StackScope scope(isolate.mutator());
+  StackRef kept(isolate.mutator(), root);
   if (!options.always_adopt && TryPackTiny(state, root, message)) {
     message->bytes = kTinyBytes;
     offer->takes_residence = false;

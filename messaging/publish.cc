@@ -24,8 +24,8 @@ Result<Ref> Share(IsolateState& isolate, Ref root, bool only_identity_free) {
                             .for_shared = true,
                             .publishes = true,
                             .only_identity_free = only_identity_free};
-  HandleScope scope(mutator);
-  LocalRef kept(mutator, root);
+  StackScope scope(mutator);
+  StackRef kept(mutator, root);
   Ref shared;
   auto small = copier.CopySmallIntoShared(mutator, root, &shared, options);
   if (!small.ok()) return small.status();
@@ -56,8 +56,8 @@ Result<Ref> Freeze(Isolate& isolate, Ref root) {
 Result<Ref> Publish(Isolate& isolate, Ref root) {
   Mutator& mutator = isolate.mutator();
   if (!IsPrivate(mutator, root)) return root;
-  HandleScope scope(mutator);
-  LocalRef kept(mutator, root);
+  StackScope scope(mutator);
+  StackRef kept(mutator, root);
   if (Status status = CheckPublishable(mutator, root); !status.ok()) return status;
   return Share(static_cast<IsolateState&>(isolate), kept.Get(), /*only_identity_free=*/true);
 }

@@ -38,7 +38,7 @@ Message* NewMessageTo(MessagingState& messaging, const SendPort& port) {
 
 // Packs what is more than one object, and sets the message's kind if that went well: kDelivered.
 // What the copier has left to its commit is still to be done.
-SendStatus PackGraph(IsolateState& sender, LocalRef& root, Message& message, bool publishes,
+SendStatus PackGraph(IsolateState& sender, StackRef& root, Message& message, bool publishes,
                      const Explanation& explanation) {
   Mutator& mutator = sender.mutator();
   const auto is_killed = [&sender] { return sender.IsKilled(); };
@@ -83,7 +83,7 @@ SendStatus PackGraph(IsolateState& sender, LocalRef& root, Message& message, boo
 
 // Sends what is more than one object, or a large one. The message is the callee's.
 ATOLL_COLD SendStatus SendGraph(IsolateState& sender, const SendPort& port, PortEntry& entry,
-                                LocalRef& root, Message* message, bool publishes,
+                                StackRef& root, Message* message, bool publishes,
                                 const Explanation& explanation) {
   GroupState& group = sender.group_state();
   MessagingState& messaging = MessagingState::Of(group);
@@ -125,8 +125,8 @@ SendStatus PackMessage(IsolateState& sender, Ref root, Message& message, GraphCo
     *to_commit = nullptr;
     return SendStatus::kDelivered;
   }
-  HandleScope scope(sender.mutator());
-  LocalRef kept(sender.mutator(), root);
+  StackScope scope(sender.mutator());
+  StackRef kept(sender.mutator(), root);
   *to_commit = &sender.group_state().CopierOfThread();
   return PackGraph(sender, kept, message, /*publishes=*/false, explanation);
 }
@@ -141,8 +141,8 @@ SendStatus Send(Isolate& sender, const SendPort& port, Ref root, Status* why) {
   Message* message = NewMessageTo(messaging, port);
   if (ATOLL_UNLIKELY(message == nullptr)) return explanation.NoMemory();
   if (ATOLL_UNLIKELY(!TryPackOne(state.mutator(), root, &message->small))) {
-    HandleScope scope(state.mutator());
-    LocalRef kept(state.mutator(), root);
+    StackScope scope(state.mutator());
+    StackRef kept(state.mutator(), root);
     return SendGraph(state, port, *entry, kept, message, /*publishes=*/true, explanation);
   }
   message->kind = &kSmallMessage;
