@@ -81,9 +81,13 @@ TEST_F(Moving, PinnedObjectsStayAtEveryAgeWhileOthersMove) {
     Major(region);
     EXPECT_EQ(Load(region.RootObject(0), ElementAt(500)), pinned) << "one pin is left";
     ASSERT_TRUE(mutator.Unpin(pinned).ok());
-    Major(region);
-    Major(region);
-    EXPECT_NE(Load(region.RootObject(0), ElementAt(500)), pinned);
+    // Once moved, the next may move it back: the block that it left is free.
+    bool moved = false;
+    for (int i = 0; i < 2; ++i) {
+      Major(region);
+      moved = moved || Load(region.RootObject(0), ElementAt(500)) != pinned;
+    }
+    EXPECT_TRUE(moved);
     EXPECT_EQ(mutator.Unpin(pinned).code(), StatusCode::kInvalidArgument);
   }
 }
