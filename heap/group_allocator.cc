@@ -18,9 +18,6 @@ namespace Atoll {
 #if ATOLL_JEMALLOC
 
 namespace {
-
-constexpr size_t kHugePage = size_t{2} << 20;
-
 // The thread cache would mix arenas: a cached block of another arena may be handed out.
 int Flags(unsigned arena) {
   return static_cast<int>(MALLOCX_ARENA(arena)) | static_cast<int>(MALLOCX_TCACHE_NONE);
@@ -37,9 +34,9 @@ struct GroupAllocator::HugePageHooks : extent_hooks_t {
   static void* Allocate(extent_hooks_t* hooks, void* new_address, size_t size, size_t alignment,
                         bool* zero, bool* commit, unsigned arena) {
     auto* self = static_cast<HugePageHooks*>(hooks);
-    const bool huge = new_address == nullptr && size >= kHugePage &&
+    const bool huge = new_address == nullptr && size >= platform::kHugePageBytes &&
                       self->has_grown.exchange(true, std::memory_order_relaxed);
-    const size_t aligned = huge ? std::max(alignment, kHugePage) : alignment;
+    const size_t aligned = huge ? std::max(alignment, platform::kHugePageBytes) : alignment;
     void* extent = self->own->alloc(self->own, new_address, size, aligned, zero, commit, arena);
     if (huge && extent != nullptr) platform::AdviseHugePages(extent, size);
     return extent;
@@ -63,7 +60,7 @@ GroupAllocator::GroupAllocator(bool huge_pages) {
   extent_hooks_t* hooks = huge_page_hooks_.get();
   mallctl((prefix + ".extent_hooks").c_str(), nullptr, nullptr, &hooks, sizeof(void*));
   // It would grow by ever larger pieces, whose ends are no huge pages.
-  size_t grow_by = kHugePage;
+  size_t grow_by = platform::kHugePageBytes;
   mallctl((prefix + ".retain_grow_limit").c_str(), nullptr, nullptr, &grow_by, sizeof grow_by);
 }
 

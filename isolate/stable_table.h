@@ -24,8 +24,8 @@ class StableTable {
   static constexpr uint32_t kPerSegment = kSegmentBytes / (sizeof(T) + sizeof(uint16_t));
   static constexpr uint32_t kMaxSegments = 1u << 14;
   // What is mapped at a time, as large and as aligned as a huge page.
-  static constexpr uint32_t kSegmentsPerSpan = 8;
-  static constexpr size_t kSpanBytes = kSegmentsPerSpan * kSegmentBytes;
+  static constexpr size_t kSpanBytes = platform::kHugePageBytes;
+  static constexpr uint32_t kSegmentsPerSpan = kSpanBytes / kSegmentBytes;
   // A table that has grown to this is likely to fill a huge page more.
   static constexpr uint32_t kSmallSpans = 1;
 
@@ -44,7 +44,9 @@ class StableTable {
             platform::MapZeroed(kMaxSegments * sizeof(std::atomic<T*>)))),
         max_segments_(directory_ == nullptr ? 0 : kMaxSegments) {}
   ~StableTable() {
-    for (char* span : spans_) platform::Unmap(span, kSpanBytes);
+    for (uint32_t i = 0; i < segments_.size(); i += kSegmentsPerSpan) {
+      platform::Unmap(EntriesOf(i), kSpanBytes);
+    }
     if (directory_ != nullptr) {
       platform::Unmap(directory_, kMaxSegments * sizeof(std::atomic<T*>));
     }
@@ -97,7 +99,7 @@ class StableTable {
         whole = whole && segments_[i].taken == FirstOf(i);
         any = any || IsIdle(i);
       }
-      if (whole && any) platform::Discard(spans_[first / kSegmentsPerSpan], kSpanBytes);
+      if (whole && any) platform::Discard(EntriesOf(first), kSpanBytes);
       for (uint32_t i = first; i < end; ++i) {
         if (!IsIdle(i)) continue;
         if (!whole) platform::Discard(EntriesOf(i), kSegmentBytes);
@@ -172,15 +174,19 @@ class StableTable {
   bool IsIdle(uint32_t i) const {
     return segments_[i].taken == FirstOf(i) && segments_[i].fresh != FirstOf(i);
   }
+  // Of a segment that the caller knows to be there: it was under the lock, or is the only thread.
+  // Relaxed: stored under the lock.
   T* EntriesOf(uint32_t segment) const {
-    return reinterpret_cast<T*>(spans_[segment / kSegmentsPerSpan] +
-                                segment % kSegmentsPerSpan * kSegmentBytes);
+    return directory_[segment].load(std::memory_order_relaxed);
   }
   bool AddSegment() {
     if (segments_.size() == max_segments_) return false;
     const auto number = static_cast<uint32_t>(segments_.size());
-    if (number == spans_.size() * kSegmentsPerSpan && !AddSpan()) return false;
-    T* entries = EntriesOf(number);
+    void* memory = number % kSegmentsPerSpan == 0
+                       ? MapSpan(number)
+                       : reinterpret_cast<char*>(EntriesOf(number - 1)) + kSegmentBytes;
+    if (memory == nullptr) return false;
+    T* entries = static_cast<T*>(memory);
     Segment& segment = segments_.emplace_back();
     segment.stack = reinterpret_cast<uint16_t*>(entries + kPerSegment);
     segment.taken = segment.fresh = FirstOf(number);
@@ -189,19 +195,19 @@ class StableTable {
     return true;
   }
 
-  bool AddSpan() {
-    auto* span = static_cast<char*>(platform::MapZeroed(kSpanBytes, kSpanBytes));
-    if (span == nullptr) return false;
-    if (huge_pages_ && spans_.size() >= kSmallSpans) platform::AdviseHugePages(span, kSpanBytes);
-    spans_.push_back(span);
-    return true;
+  // For the segments from this on; null when refused.
+  void* MapSpan(uint32_t first) const {
+    void* span = platform::MapZeroed(kSpanBytes, kSpanBytes);
+    if (span != nullptr && huge_pages_ && first >= kSmallSpans * kSegmentsPerSpan) {
+      platform::AdviseHugePages(span, kSpanBytes);
+    }
+    return span;
   }
 
   const bool huge_pages_;
   std::atomic<T*>* const directory_;  // written under mutex_
   const uint32_t max_segments_;       // none when there was no memory for the directory
   platform::Mutex mutex_;             // guards what follows
-  std::vector<char*> spans_;
   std::vector<Segment> segments_;
   std::vector<uint32_t> with_room_;
 };

@@ -128,7 +128,8 @@ void* Reserve(size_t bytes, size_t alignment);
 bool Decommit(void* address, size_t bytes);
 /// Gives the memory back; it stays accessible and reads as zero.
 bool Discard(void* address, size_t bytes);
-/// A hint; aligned 2 MiB ranges may then be backed by huge pages.
+inline constexpr size_t kHugePageBytes = size_t{2} << 20;
+/// A hint; ranges of that size and alignment may then be backed by huge pages.
 void AdviseHugePages(void* address, size_t bytes);
 /// Has the system back memory that is fresh from Commit, by one call instead of a fault for each
 /// page; it stays zero.

@@ -164,6 +164,28 @@ TEST_F(StableTableTest, ForEachSeesEachEntryOnce) {
   EXPECT_EQ(seen, kCount);
 }
 
+TEST_F(StableTableTest, ForEachGoesOnWhileTheTableGrows) {
+  Table table;
+  constexpr uint32_t kCount = 20 * Table::kSegmentsPerSpan * Table::kPerSegment;
+  std::atomic<bool> grown{false};
+  std::thread grower([&] {
+    for (uint32_t i = 0; i < kCount; ++i) ASSERT_NE(table.Take(nullptr), 0u);
+    grown.store(true);
+  });
+  const auto count = [&table] {
+    uint32_t seen = 0;
+    table.ForEach([&seen](Entry& entry) { seen += entry.word.load() == 0 ? 1 : 0; });
+    return seen;
+  };
+  for (uint32_t last = 0; !grown.load();) {
+    const uint32_t seen = count();
+    EXPECT_GE(seen, last);
+    last = seen;
+  }
+  grower.join();
+  EXPECT_EQ(count(), kCount);
+}
+
 TEST_F(StableTableTest, ThreadsNeverHaveTheSameIndex) {
   Table table;
   constexpr int kThreads = 4;
