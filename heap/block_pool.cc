@@ -161,17 +161,16 @@ uint32_t BlockPool::UserOfThread() {
 }
 
 void BlockPool::UseLocked(Chunk* chunk, uint32_t user) {
-  if (chunk->user != kNoUser) used_by_[chunk->user] = nullptr;
   if (used_by_[user] != nullptr) used_by_[user]->user = kNoUser;
   used_by_[user] = chunk;
+  if (chunk == nullptr) return;
+  if (chunk->user != kNoUser) used_by_[chunk->user] = nullptr;
   chunk->user = user;
 }
 
 void BlockPool::Leave() {
   platform::MutexLock lock(mutex_);
-  Chunk*& own = used_by_[UserOfThread()];
-  if (own != nullptr) own->user = kNoUser;
-  own = nullptr;
+  UseLocked(nullptr, UserOfThread());
 }
 
 BlockIndex BlockPool::TakeRunLocked(size_t blocks, Allowance allowance) {
@@ -310,7 +309,7 @@ uint64_t BlockPool::ReturnLocked(uint64_t free_since_before) {
       const BlockIndex first = chunk->first;
       UnpoisonMemory(space_.AddressOf(first), kChunkSize);
       space_.ReturnChunks(first, 1);
-      if (chunk->user != kNoUser) used_by_[chunk->user] = nullptr;
+      if (chunk->user != kNoUser) UseLocked(nullptr, chunk->user);
       chunks_.erase(first);
     } else {
       oldest = std::min(oldest, chunk->free_since);

@@ -76,7 +76,7 @@ class BlockPool {
     Chunk* previous = nullptr;
     Chunk* next = nullptr;
     BlockIndex first = kNoBlock;
-    uint32_t user = kNoUser;
+    uint32_t user = kNoUser;  // whose `used_by_` this is
   };
   struct ChunkList {
     Chunk* head = nullptr;
@@ -96,6 +96,7 @@ class BlockPool {
   /// A run of less than a chunk.
   BlockIndex TakeRunLocked(size_t blocks, Allowance allowance);
   BlockIndex TakeFromLocked(Chunk* chunk, int at, size_t blocks);
+  /// From now on that is the chunk, or null, that the user takes from first.
   void UseLocked(Chunk* chunk, uint32_t user);
   void FileLocked(Chunk* chunk, uint64_t old_mask);
   void Prepare(BlockIndex first, size_t blocks) const;
@@ -106,7 +107,7 @@ class BlockPool {
   std::unordered_map<BlockIndex, std::unique_ptr<Chunk>> chunks_;  // by the chunk's first block
   ChunkList partial_;                                              // 1 to 63 blocks free
   ChunkList whole_;                                                // all 64 free
-  Chunk* used_by_[kUsers] = {};                                    // see Chunk::user
+  Chunk* used_by_[kUsers] = {};  // what each takes from first, or null
   size_t mapped_blocks_ = 0;
   size_t free_blocks_ = 0;
   int64_t external_bytes_ = 0;

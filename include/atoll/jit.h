@@ -30,7 +30,7 @@ struct JitDescriptor {
   size_t reservation_size;
   size_t poll_word;
   size_t state;
-  size_t handle_next;
+  size_t handle_next;  ///< equal to the limit before a mutator's first handle: compare first
   size_t handle_limit;
   size_t type_header_word;
   size_t type_fixed_size;   ///< 32 bits wide
