@@ -34,6 +34,8 @@ void LogMinor(const RegionState& region, const MinorCollection::Plan& plan,
   line["survived_bytes"] = minor.counters().survivor_bytes;
   line["promoted_bytes"] = minor.counters().old_bytes;
   line["objects"] = minor.counters().objects;
+  line["births_old"] = region.births_old;
+  line["born_old_bytes"] = region.born_old_bytes;
   line["nursery_bytes"] = region.nursery_blocks * kBlockSize;
   line["old_bytes"] = region.OldBytes();
   line["block_bytes"] = region.BytesUsed();

@@ -72,7 +72,7 @@ MinorCollection::Plan PlanMinor(const RegionState& region, int group_workers) {
   MinorCollection::Plan plan;
   plan.promote_all = region.predicted_survival > kPromoteAllAbove;
   // In place costs no copying, but leaves holes unused and takes fresh memory for the nursery.
-  const bool holes = region.own->recyclable.block_count() > region.nursery_blocks / 4;
+  const bool holes = region.own->recyclable.block_count() > region.eden_blocks / 4;
   plan.in_place = region.predicted_survival > kInPlaceAbove && !holes;
   plan.promote_all |= plan.in_place;
   const double survivors =
@@ -85,6 +85,13 @@ MinorCollection::Plan PlanMinor(const RegionState& region, int group_workers) {
 }
 
 void AfterMinor(RegionState& region, const MinorCollection& minor, uint64_t nanos) {
+  if (region.births_old) {
+    // Nothing was young. A small nursery shows whether all still survives.
+    if (!region.heap.options.stress.born_old && region.born_old_bytes >= region.kMostBornOld) {
+      region.SetBirthsOld(false);
+    }
+    return;
+  }
   const TraceCounters& counters = minor.counters();
   const size_t survived = counters.survivor_bytes + counters.old_bytes;
   const double survival = static_cast<double>(survived) /
@@ -105,12 +112,17 @@ void AfterMinor(RegionState& region, const MinorCollection& minor, uint64_t nano
   size_t most = mutators * options.max_nursery_bytes / kBlockSize;
   size_t blocks = region.nursery_blocks;
   const double predicted = region.predicted_survival;
-  region.mass_survivals = survival > kMassSurvival && blocks >= most / 2 ? region.mass_survivals + 1
-                          : survival < kPromoteAllAbove                  ? 0
-                                                                         : region.mass_survivals;
+  // Of a nursery that was hardly begun when somebody asked for a collection, most survives always.
+  const bool was_full = minor.young_bytes_before() >= blocks * kBlockSize / 2;
+  const bool mass = was_full && survival > kMassSurvival;
+  region.mass_survivals = mass && blocks >= most / 2    ? region.mass_survivals + 1
+                          : survival < kPromoteAllAbove ? 0
+                                                        : region.mass_survivals;
   if (region.mass_survivals >= kMassSurvivalsInVain) {
-    // No size of nursery helps: what is made here lives. The next major tries again.
+    // No size of nursery helps: what is made here lives. The next major tries again. What comes
+    // next is born old, and after a while in a small nursery, to see whether it still lives.
     blocks = std::max(least, kVainNurseryBytes / kBlockSize);
+    if (mass && region.own->young.empty()) region.SetBirthsOld(true);
   } else if (predicted > kGrowAbove) {
     blocks *= 4;
     const double per_byte =
@@ -132,8 +144,8 @@ void AfterMajor(RegionState& region, uint64_t mark_nanos, uint64_t now) {
   if (region.last_major_end_nanos != 0) {
     const double elapsed =
         static_cast<double>(std::max<uint64_t>(now - region.last_major_end_nanos, 1));
-    const double promoted =
-        static_cast<double>(region.stats.promoted_bytes - region.promoted_at_last_major);
+    const double promoted = static_cast<double>(
+        region.stats.promoted_bytes + region.stats.born_old_bytes - region.promoted_at_last_major);
     region.smoothed_allocation_rate = Smooth(region.smoothed_allocation_rate, promoted / elapsed);
     extra = std::sqrt(live * kBalance * 1e6 * region.smoothed_allocation_rate /
                       std::max(region.smoothed_mark_rate, 1e-9));
@@ -143,7 +155,7 @@ void AfterMajor(RegionState& region, uint64_t mark_nanos, uint64_t now) {
       static_cast<size_t>(live + std::max(extra, static_cast<double>(region.LeastExtraBytes())));
   region.last_major_end_nanos = now;
   if (region.mass_survivals != 0 && region.stats.majors % 8 == 0) region.mass_survivals = 0;
-  region.promoted_at_last_major = region.stats.promoted_bytes;
+  region.promoted_at_last_major = region.stats.promoted_bytes + region.stats.born_old_bytes;
 }
 
 }  // namespace Atoll::pacing

@@ -58,7 +58,8 @@ inline void MakeWalkable(RegionState& region) {
   const AddressSpace& space = *region.heap.space;
   if (region.own != nullptr) region.RetireAllocators();
   for (Mutator* mutator : region.mutators) {
-    const MutatorRecord& record = mutator->record();
+    MutatorRecord& record = mutator->record();
+    if (region.births_old) record.RetireBuffer();  // its block is in no list
     if (record.buffer_block == kNoBlock) continue;
     space.info(record.buffer_block).top =
         static_cast<uint32_t>(record.top() - space.AddressOf(record.buffer_block));

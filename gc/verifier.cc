@@ -29,6 +29,7 @@ class RegionVerifier {
     if (region_.own == nullptr && region_.adopted.empty()) return Status::Ok();
     MakeWalkable(region_);
     CollectRemembered();
+    if (Status status = CheckBirths(); !status.ok()) return status;
     if (Status status = CheckBlocks(); !status.ok()) return status;
     if (Status status = CheckRoots(); !status.ok()) return status;
     return CheckObjects();
@@ -143,6 +144,27 @@ class RegionVerifier {
       const size_t granule = (object - start) / kGranule;
       starts[granule / 64] |= uint64_t{1} << (granule % 64);
       object += ObjectSize(heap_.types.OfHeader(header_word), object);
+    }
+    return Status::Ok();
+  }
+
+  // ---- I3
+
+  // The barrier of the own part's mutators knows what is young, or that nothing is.
+  Status CheckBirths() const {
+    if (region_.own == nullptr) return Status::Ok();
+    const Part& own = *region_.own;
+    if (region_.births_old && !(own.young.empty() && own.young_large.empty())) {
+      return Violated("I3: in region \"" + region_.options.name +
+                      "\" objects are born old, and stores are not remembered, but " +
+                      std::to_string(own.young.block_count() + own.young_large.block_count()) +
+                      " blocks are young");
+    }
+    for (const Mutator* mutator : region_.mutators) {
+      if (mutator->young_tag() == region_.BarrierTag()) continue;
+      return Violated("I3: the barrier of mutator \"" + mutator->name() + "\" of region \"" +
+                      region_.options.name + "\" takes tag " + Hex(mutator->young_tag()) +
+                      " for young, not " + Hex(region_.BarrierTag()));
     }
     return Status::Ok();
   }

@@ -190,30 +190,19 @@ uintptr_t Mutator::TakeBytes(size_t size, CollectMode mode) {
       ZeroBody(object, size);
       return object;
     }
+    if (record.TakeBufferAtHand(size)) continue;
     bool full = false;
     {
       platform::MutexLock lock(region.allocation_mutex);
       full = !region.NurseryHasRoom();
-      if (!full) {
-        const BlockIndex block = region.TakeYoungBlock(AllowanceFor(mode == kMayCollect));
-        if (block != kNoBlock) {
-          region.own->young.Push(*region.heap.space, block);
-          ++region.eden_blocks;
-          record.StartBuffer(block);
-          continue;
-        }
-      }
+      if (!full && record.TakeBuffer(size, AllowanceFor(mode == kMayCollect))) continue;
     }
     if (full) {
       if (attempts.CollectNursery()) continue;
       // Not allowed to collect, or somebody else's NoCollectScope forbids it: grow.
       RequestPoll(poll_bits::kCollect);
       platform::MutexLock lock(region.allocation_mutex);
-      const BlockIndex block = region.TakeYoungBlock(BlockPool::Allowance::kReserve);
-      if (block == kNoBlock) return 0;
-      region.own->young.Push(*region.heap.space, block);
-      ++region.eden_blocks;
-      record.StartBuffer(block);
+      if (!record.TakeBuffer(size, BlockPool::Allowance::kReserve)) return 0;
       continue;
     }
     if (!attempts.FindMemory(kBlockSize)) return 0;
@@ -251,8 +240,12 @@ uintptr_t Mutator::TakeLarge(size_t size, CollectMode mode) {
     const uintptr_t object = space.AddressOf(head);
     if (!zeroed) std::memset(reinterpret_cast<void*>(object), 0, size);
     platform::MutexLock lock(region.allocation_mutex);
-    region.own->young_large.Push(space, head);
-    region.young_large_bytes += run * kBlockSize;
+    if (region.births_old) {
+      region.SettleLarge(head);
+    } else {
+      region.own->young_large.Push(space, head);
+      region.young_large_bytes += run * kBlockSize;
+    }
     return object;
   }
 }

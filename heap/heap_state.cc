@@ -55,6 +55,7 @@ HeapOptions HeapState::Complete(HeapOptions options) {
   stress.poison = FromEnvironment("ATOLL_STRESS_POISON", stress.poison) != 0;
   stress.verify = FromEnvironment("ATOLL_VERIFY", stress.verify) != 0;
   stress.parallel = FromEnvironment("ATOLL_STRESS_PARALLEL", stress.parallel) != 0;
+  stress.born_old = FromEnvironment("ATOLL_STRESS_OLD", stress.born_old) != 0;
   options.seed = FromEnvironment("ATOLL_SEED", options.seed);
   if (options.seed == 0) options.seed = platform::NowNanos() | 1;
   const char* log = std::getenv("ATOLL_LOG");  // NOLINT(concurrency-mt-unsafe): as above

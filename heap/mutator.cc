@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "atoll/handles.h"
 #include "heap/heap_state.h"
 #include "heap/large_objects.h"
+#include "heap/mark_objects.h"
 #include "heap/mutator_record.h"
 #include "heap/object_model.h"
 #include "heap/region_state.h"
@@ -23,7 +25,7 @@ Mutator::Mutator(Region& region, std::string name)
   reservation_size_ = heap.space->size();
   types_ = heap.types.types();
   encoding_ = heap.options.encoding;
-  young_tag_ = region.state().own->young_tag();
+  young_tag_ = region.state().BarrierTag();
 }
 
 Mutator::~Mutator() {
@@ -391,21 +393,62 @@ void Mutator::ShrinkHandles(Word* limit) {
 
 // ---- The record
 
-void MutatorRecord::RetireBuffer() {
+// Records what the buffer holds, and leaves the mutator without one.
+void MutatorRecord::CloseBuffer() {
+  const HeapState& heap = mutator.region_->state().heap;
   if (buffer_block != kNoBlock) {
-    const AddressSpace& space = *mutator.region_->state().heap.space;
-    space.info(buffer_block).top =
-        static_cast<uint32_t>(mutator.top_ - space.AddressOf(buffer_block));
+    heap.space->info(buffer_block).top =
+        static_cast<uint32_t>(mutator.top_ - heap.space->AddressOf(buffer_block));
+  } else if (buffer_hole != 0) {
+    MarkObjects(heap, buffer_hole, mutator.top_);
+    born_old_bytes += mutator.top_ - buffer_hole;
   }
   buffer_block = kNoBlock;
+  buffer_hole = 0;
   mutator.top_ = mutator.limit_ = mutator.buffer_end_ = 0;
 }
 
-void MutatorRecord::StartBuffer(BlockIndex block) {
-  RetireBuffer();
+void MutatorRecord::UseBuffer(uintptr_t start, uintptr_t end) {
+  mutator.top_ = start;
+  mutator.limit_ = mutator.buffer_end_ = end;
+}
+
+void MutatorRecord::RetireBuffer() {
+  CloseBuffer();
+  RegionState& region = mutator.region_->state();
+  births.RetireLocked(region);
+  region.CountBornOld(std::exchange(born_old_bytes, 0));
+}
+
+bool MutatorRecord::TakeBufferAtHand(size_t size) {
+  RegionState& region = mutator.region_->state();
+  if (!region.births_old) return false;
+  const OldAllocator::Hole hole = births.TakeHole(*region.heap.space, size);
+  if (hole.start == 0) return false;
+  CloseBuffer();
+  buffer_hole = hole.start;
+  UseBuffer(hole.start, hole.end);
+  return true;
+}
+
+bool MutatorRecord::TakeBuffer(size_t size, BlockPool::Allowance allowance) {
+  RegionState& region = mutator.region_->state();
+  const AddressSpace& space = *region.heap.space;
+  CloseBuffer();
+  if (region.births_old) {
+    region.CountBornOld(std::exchange(born_old_bytes, 0));
+    const OldAllocator::Hole hole = births.TakeHoleElsewhere(region, size, allowance);
+    buffer_hole = hole.start;
+    UseBuffer(hole.start, hole.end);
+    return hole.start != 0;
+  }
+  const BlockIndex block = region.TakeYoungBlock(allowance);
+  if (block == kNoBlock) return false;
+  region.own->young.Push(space, block);
+  ++region.eden_blocks;
   buffer_block = block;
-  mutator.top_ = mutator.region_->state().heap.space->AddressOf(block);
-  mutator.limit_ = mutator.buffer_end_ = mutator.top_ + kBlockSize;
+  UseBuffer(space.AddressOf(block), space.AddressOf(block) + kBlockSize);
+  return true;
 }
 
 void MutatorRecord::RunDueFinalizers() {

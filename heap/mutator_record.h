@@ -7,6 +7,7 @@
 
 #include "atoll/handles.h"
 #include "atoll/mutator.h"
+#include "heap/old_allocator.h"
 #include "heap/part.h"
 #include "heap/remembered_set.h"
 
@@ -29,10 +30,14 @@ struct MutatorRecord {
   MutatorRecord(Mutator& mutator, GroupAllocator& allocator)
       : mutator(mutator), remembered(allocator) {}
 
-  /// Gives up the allocation buffer and records how far its block is parsable.
+  /// Gives up the allocation buffer: its block is listed, and walkable as far as it is filled. The
+  /// region's allocation_mutex held, or its mutators stopped.
   void RetireBuffer();
-  /// Takes a block for the allocation buffer.
-  void StartBuffer(BlockIndex block);
+  /// Takes another buffer with room for `size` bytes: a young block or, where objects are born old,
+  /// free lines of Old. False: refused. allocation_mutex held.
+  bool TakeBuffer(size_t size, BlockPool::Allowance allowance);
+  /// The same from what the mutator has at hand: nothing where objects are born young. Own thread.
+  bool TakeBufferAtHand(size_t size);
   /// Runs and forgets the thread-affine finalizers whose objects are dead. Own thread.
   void RunDueFinalizers();
   /// Refreshes what the barrier compares with, after the region's own part changed.
@@ -66,10 +71,17 @@ struct MutatorRecord {
 
   Mutator& mutator;
   std::unique_ptr<HandleSegment> handles;  ///< the newest segment; null before the first handle
-  BlockIndex buffer_block = kNoBlock;
+  BlockIndex buffer_block = kNoBlock;      ///< the young block that is the buffer
+  uintptr_t buffer_hole = 0;               ///< where the buffer starts, if it is lines of Old
+  OldAllocator births;                     ///< what these are taken from
+  size_t born_old_bytes = 0;               ///< in buffers given up, not yet in the region's counts
   RememberedSet remembered;
   std::vector<Finalizer> due_finalizers;  ///< thread-affine, their objects dead
   uint32_t starts_anew_depth = 0;         ///< of StartsAnewScopes
+
+ private:
+  void CloseBuffer();
+  void UseBuffer(uintptr_t start, uintptr_t end);
 };
 
 /// A NoCollectScope of the library's own code that polls in it: it looks after each poll whether

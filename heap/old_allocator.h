@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "heap/address_space.h"
+#include "heap/block_pool.h"
 #include "heap/line_map.h"
 
 namespace Atoll {
@@ -42,12 +43,29 @@ class OldAllocator {
   /// Files the blocks at hand in the region's own part: until then they are in no list. Locks.
   void Retire(RegionState& region);
 
+  /// A stretch of free lines that the caller fills from its start; no line has more than one taker.
+  struct Hole {
+    uintptr_t start = 0;  ///< null: there was none
+    uintptr_t end = 0;
+  };
+  /// The next hole of the block at hand, at most kMostHole long, for objects of `size` bytes and
+  /// others. None where it has no more, or `size` is over a line's. Does not lock.
+  Hole TakeHole(const AddressSpace& space, size_t size);
+  /// The same from another block: none when no block can be had. allocation_mutex held.
+  Hole TakeHoleElsewhere(RegionState& region, size_t size, BlockPool::Allowance allowance);
+  /// Retire, with allocation_mutex held or the region stopped.
+  void RetireLocked(RegionState& region);
+
  private:
   uintptr_t AllocateSlow(RegionState& region, size_t size, Source source);
   uintptr_t AllocateSmallSlow(RegionState& region, size_t size, Source source);
   uintptr_t AllocateMediumSlow(RegionState& region, size_t size, Source source);
   bool NextHole(const AddressSpace& space);
-  static BlockIndex FreshBlock(RegionState& region, Source source);
+  bool NextBlock(RegionState& region, Source source, BlockPool::Allowance allowance);
+  bool NextOverflowBlock(RegionState& region, Source source, BlockPool::Allowance allowance);
+
+  // Whoever takes a hole walks it when it is full, in the cache and, at times, in a pause.
+  static constexpr size_t kMostHole = 16 * kLineSize;
 
   uintptr_t cursor_ = 0;
   uintptr_t limit_ = 0;

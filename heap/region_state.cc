@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "heap/heap_state.h"
+#include "heap/mark_objects.h"
 #include "heap/mutator_record.h"
 #include "heap/object_model.h"
 #include "heap/poison.h"
@@ -26,7 +27,8 @@ RegionState::RegionState(HeapState& heap_state, RegionOptions region_options)
       limit_bytes(options.limit_bytes),
       collection_mutex(kCollectionMutexRank, "region collection"),
       persistents(std::make_shared<PersistentTable>()),
-      nursery_blocks(heap.options.nursery_bytes / kBlockSize) {}
+      nursery_blocks(heap.options.nursery_bytes / kBlockSize),
+      births_old(heap.options.stress.born_old) {}
 
 RegionState::~RegionState() = default;
 
@@ -145,8 +147,40 @@ bool RegionState::RenewOwnPart(std::unique_ptr<Part>* old) {
   }
   had_affine_finalizers = false;  // only attached mutators have any
   *old = std::exchange(own, std::make_unique<Part>(heap.allocator, id));
-  for (Mutator* mutator : mutators) mutator->record().UseYoungTag(own->young_tag());
+  SetBirthsOld(heap.options.stress.born_old);
   return true;
+}
+
+void RegionState::SetBirthsOld(bool old) {
+  births_old = old;
+  born_old_bytes = 0;
+  for (Mutator* mutator : mutators) mutator->record().UseYoungTag(BarrierTag());
+}
+
+void RegionState::CountBornOld(size_t bytes) {
+  if (bytes == 0) return;
+  born_old_bytes += bytes;
+  stats.born_old_bytes += bytes;
+  old_used_bytes.fetch_add(bytes, std::memory_order_relaxed);  // as in TakeBlocks
+}
+
+void RegionState::SettleBlock(BlockIndex block) {
+  const AddressSpace& space = *heap.space;
+  BlockInfo& info = space.info(block);
+  MarkObjects(heap, space.AddressOf(block), space.AddressOf(block) + info.top);
+  info.space = Space::kOld;
+  info.flags = 0;
+  space.set_tag(block, own->old_tag());
+  FileOldBlock(block);
+  CountBornOld(info.top);
+}
+
+void RegionState::SettleLarge(BlockIndex head) {
+  const AddressSpace& space = *heap.space;
+  space.marks(head)[0] = 1;
+  space.set_tag(head, own->old_tag());
+  own->large.Push(space, head);
+  CountBornOld(space.info(head).run_blocks * kBlockSize);
 }
 
 std::vector<Finalizer> RegionState::FreeEverything() {
@@ -195,6 +229,7 @@ std::vector<Finalizer> RegionState::FreeEverything() {
   nursery_blocks = heap.options.nursery_bytes / kBlockSize;
   predicted_survival = kFirstPredictedSurvival;
   mass_survivals = 0;
+  if (own != nullptr) SetBirthsOld(heap.options.stress.born_old);
   old_limit_bytes = 0;
   last_major_end_nanos = 0;
   // Relaxed: as in TakeBlocks.

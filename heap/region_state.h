@@ -75,7 +75,25 @@ struct RegionState {
   size_t LeastExtraBytes() const;
   /// How far over its limit collections, and allocations that must not collect, may go.
   static size_t ReserveOf(size_t limit) { return std::max(limit / 8, size_t{1} << 20); }
-  bool NurseryHasRoom() const { return eden_blocks < nursery_blocks; }
+  bool NurseryHasRoom() const {
+    return births_old ? born_old_bytes < kMostBornOld && OldBytes() < OldLimit()
+                      : eden_blocks < nursery_blocks;
+  }
+
+  // ---- Objects born old
+
+  /// Where objects are born from now on; while the region is stopped, without buffers, and has
+  /// nothing young.
+  void SetBirthsOld(bool old);
+  /// What the mutators' barrier takes for young: stores into such objects need none. Where objects
+  /// are born old none is young, and no store of the own part's needs any.
+  uint32_t BarrierTag() const { return births_old ? own->old_tag() : own->young_tag(); }
+  /// Adds to what was born old. allocation_mutex held, or stopped.
+  void CountBornOld(size_t bytes);
+  /// A block of whole objects, in no list, becomes one of Old; a large object one of Large.
+  /// allocation_mutex held.
+  void SettleBlock(BlockIndex block);
+  void SettleLarge(BlockIndex head);
 
   void AddExternalBytes(int64_t delta);
   size_t BytesUsed() const {
@@ -159,6 +177,12 @@ struct RegionState {
   double predicted_survival = kFirstPredictedSurvival;
   double minor_nanos_per_byte = 0;  // of survivors
   int mass_survivals = 0;           // minors in a row of a large nursery that nearly all survived
+
+  // Nearly all that is allocated survives: mutators allocate into the holes of Old, and nothing is
+  // young. After this many bytes a nursery is tried again.
+  static constexpr size_t kMostBornOld = size_t{64} << 20;
+  bool births_old = false;
+  size_t born_old_bytes = 0;  // since then; under allocation_mutex
 
   // Pacing of majors: see gc/pacing.h.
   // Live after the last major, promoted and adopted since. Relaxed: mutators of one region add to

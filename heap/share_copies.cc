@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "heap/heap_state.h"
+#include "heap/mark_objects.h"
 #include "heap/object_model.h"
 #include "heap/region_state.h"
 
@@ -12,16 +13,6 @@ namespace {
 constexpr size_t kBlocksPerPoll = 32;
 
 }  // namespace
-
-void MarkObjects(const HeapState& heap, uintptr_t first, uintptr_t end) {
-  for (uintptr_t at = first; at < end;) {
-    // Relaxed: nobody else has the objects yet.
-    const Word header_word = HeaderOf(at).load(std::memory_order_relaxed);
-    const size_t size = ObjectSize(heap.types.OfHeader(header_word), at);
-    MarkBornOld(*heap.space, at, size);
-    at += size;
-  }
-}
 
 bool ShareCopies(RegionState& region, FunctionRef<bool()> poll) {
   HeapState& heap = region.heap;

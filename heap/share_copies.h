@@ -6,10 +6,6 @@
 
 namespace Atoll {
 
-/// Marks the objects that lie side by side in [first, end): shared blocks are parsed by mark bits.
-/// Their block is the caller's.
-void MarkObjects(const HeapState& heap, uintptr_t first, uintptr_t end);
-
 /// Makes what is being copied into a region (its filling_young and filling_large) shared where it
 /// is. The copies are complete, refer to each other and to shared objects alone, and none is a weak
 /// reference or an ephemeron.

@@ -83,6 +83,15 @@ void RegionSink::Commit() {
   const AddressSpace& space = *region_.heap.space;
   CloseBlock();
   platform::MutexLock lock(region_.allocation_mutex);
+  if (region_.births_old) {
+    while (!region_.filling_young.empty()) {
+      region_.SettleBlock(region_.filling_young.Pop(space));
+    }
+    while (!region_.filling_large.empty()) {
+      region_.SettleLarge(region_.filling_large.Pop(space));
+    }
+    return;
+  }
   region_.eden_blocks += region_.filling_young.block_count();
   region_.young_large_bytes += region_.filling_large.bytes();
   region_.own->young.Splice(space, region_.filling_young);

@@ -1,5 +1,6 @@
 #include "isolate/graph_copier.h"
 
+#include "heap/mark_objects.h"
 #include "heap/mutator_record.h"
 #include "heap/object_model.h"
 #include "heap/share_copies.h"

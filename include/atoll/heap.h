@@ -112,6 +112,7 @@ struct StressOptions {
   bool move_everything = false;   ///< ATOLL_STRESS_MOVE=1: majors evacuate every block they can
   bool poison = false;            ///< ATOLL_STRESS_POISON=1: overwrite memory that is given up
   bool verify = false;            ///< ATOLL_VERIFY=1: verify before and after each collection
+  bool born_old = false;          ///< ATOLL_STRESS_OLD=1: all objects are born old, none young
   bool parallel = false;  ///< ATOLL_STRESS_PARALLEL=1: all workers collect, however little there is
 };
 

@@ -170,8 +170,9 @@ class Mutator final : public MutatorThread {
   ATOLL_ALWAYS_INLINE bool RefersIntoHeap(const E& encoding, Ref value) const {
     return encoding.RefersInto(value.word, base_, reservation_size_);
   }
-  /// `bytes` (a multiple of 8, at most kLargeObjectThreshold) of this mutator's young memory, not
-  /// zeroed. The caller fills them with whole objects before the next point that may collect. May
+  /// `bytes` (a multiple of 8, at most kLargeObjectThreshold) of the memory that this mutator
+  /// allocates into, not zeroed. The caller fills them with whole objects before it allocates again
+  /// and before the next point that may collect. May
   /// collect; 0, and last_error(), when a limit refuses. Cost: a bump and a compare.
   ATOLL_ALWAYS_INLINE uintptr_t AllocateRaw(size_t bytes) {
     const uintptr_t at = top_;
@@ -265,7 +266,9 @@ class Mutator final : public MutatorThread {
   uintptr_t top_ = 0;
   uintptr_t limit_ = 0;
   uintptr_t buffer_end_ = 0;
-  // What the barrier compares with. The table is biased: tags_[address >> kBlockShift].
+  // What the barrier compares with. The table is biased: tags_[address >> kBlockShift]. young_tag_
+  // is that of objects stores into which need no barrier: the young ones of the own part, or, while
+  // objects are born old and none is young, its old ones.
   const uint32_t* tags_ = nullptr;
   uint32_t young_tag_ = 0;
   uint32_t no_collect_depth_ = 0;
@@ -309,8 +312,8 @@ ATOLL_ALWAYS_INLINE void Store(Mutator& mutator, ObjectPtr object, Slot slot, Re
 }
 
 /// The first store into a slot of an object that has not been reachable by others nor survived a
-/// collection: no barrier. Legal only while the object is still young in this mutator's part
-/// (checked in builds with ATOLL_CHECKS), that is until the next call that may collect.
+/// collection: no barrier. Legal only while the object is still as it was born in this mutator's
+/// part (checked in builds with ATOLL_CHECKS), that is until the next call that may collect.
 template <typename E = PlainPointers>
 ATOLL_ALWAYS_INLINE void StoreInitial(Mutator& mutator, ObjectPtr object, Slot slot, Ref value) {
   if (!mutator.CheckSlot<E>("StoreInitial", slot, value)) return;

@@ -26,6 +26,7 @@ struct RegionStats {
   uint64_t majors = 0;  ///< with the region's share in group collections
   uint64_t adoptions = 0;
   uint64_t promoted_bytes = 0;  ///< by minors, since the region began
+  uint64_t born_old_bytes = 0;  ///< allocated straight into Old, since the region began
   uint64_t survived_bytes = 0;  ///< copied within the young generation, since the region began
   uint64_t live_bytes = 0;      ///< found by the last major collection
   uint64_t block_bytes = 0;     ///< blocks the region owns now

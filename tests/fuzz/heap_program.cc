@@ -71,6 +71,7 @@ class Machine final : public RegionClient {
     options.stress.every_allocation = (knobs & 4) != 0;
     options.stress.collect_every = (knobs & 8) != 0 ? 7 : 0;
     options.stress.parallel = (knobs & 16) != 0;
+    options.stress.born_old = (knobs & 32) != 0;
     options.stress.verify = true;
     heap_ = CreateHeap(options).value();
     TypeInfo info;

@@ -271,6 +271,7 @@ INSTANTIATE_TEST_SUITE_P(
         Knobs{"every_allocation", {.every_allocation = true}, 2},
         Knobs{"collect_every", {.collect_every = 50, .every_allocation = true}, 2},
         Knobs{"move", {.collect_every = 5, .move_everything = true}, 2},
+        Knobs{"born_old", {.collect_every = 5, .verify = true, .born_old = true}, 2},
         Knobs{"poison", {.poison = true}, 1},
         Knobs{"verify", {.collect_every = 3, .poison = true, .verify = true, .parallel = true}, 1}),
     [](const auto& info) { return info.param.name; });

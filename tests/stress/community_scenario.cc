@@ -48,6 +48,11 @@ std::vector<CommunityScenario> MakeCommunities() {
        .gc_workers = 2,
        .knobs = {.collect_every = 40, .move_everything = true},
        .weight = 10});
+  add({.name = "born_old",
+       .encoding = &kLowTagCase,
+       .gc_workers = 2,
+       .knobs = {.collect_every = 7, .verify = true, .born_old = true},
+       .weight = 2});
   add({.name = "poison", .encoding = &kNanBoxCase, .knobs = {.poison = true}, .weight = 10});
   add({.name = "verify", .residents = 0, .knobs = {.verify = true, .parallel = true}, .weight = 2});
   add({.name = "all_knobs",

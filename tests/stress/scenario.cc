@@ -108,7 +108,25 @@ std::vector<Scenario> MakeScenarios() {
                                  .poison = true,
                                  .verify = true,
                                  .parallel = true};
+  const StressOptions old{.collect_every = 3, .born_old = true};
+  StressOptions everything_old = everything;
+  everything_old.born_old = true;
   add({.name = "collect_every", .knobs = every, .weight = 20});
+  add({.name = "born_old", .knobs = old, .weight = 20});
+  add({.name = "born_old_2m",
+       .encoding = &kLowTagCase,
+       .mutators = 2,
+       .one_region = true,
+       .gc_workers = 2,
+       .knobs = old,
+       .weight = 20});
+  add({.name = "born_old_adopt",
+       .encoding = &kCompressedCase,
+       .mutators = 2,
+       .knobs = old,
+       .rates = {.side_world = 500},
+       .weight = 20});
+  add({.name = "all_knobs_old", .gc_workers = 2, .knobs = everything_old, .weight = 3});
   add({.name = "every_allocation", .knobs = allocation, .weight = 10});
   add({.name = "every_allocation_2m",
        .encoding = &kLowTagCase,
