@@ -17,12 +17,27 @@ namespace Atoll {
 
 #if ATOLL_JEMALLOC
 
-namespace {
-// The thread cache would mix arenas: a cached block of another arena may be handed out.
-int Flags(unsigned arena) {
-  return static_cast<int>(MALLOCX_ARENA(arena)) | static_cast<int>(MALLOCX_TCACHE_NONE);
+// jemalloc's own thread caches would mix arenas: a cached block of another may be handed out.
+int GroupAllocator::FlagsFor(Cache* cache) {
+  if (cache != nullptr && cache->tcache_ == Cache::kNone && !cache->was_refused_) {
+    size_t size = sizeof cache->tcache_;
+    cache->was_refused_ = mallctl("tcache.create", &cache->tcache_, &size, nullptr, 0) != 0;
+    if (cache->was_refused_) cache->tcache_ = Cache::kNone;
+  }
+  const bool cached = cache != nullptr && cache->tcache_ != Cache::kNone;
+  return static_cast<int>(MALLOCX_ARENA(arena_)) |
+         static_cast<int>(cached ? MALLOCX_TCACHE(cache->tcache_) : MALLOCX_TCACHE_NONE);
 }
-}  // namespace
+
+void GroupAllocator::Cache::Flush() {
+  if (tcache_ == kNone) return;
+  mallctl("tcache.flush", nullptr, nullptr, &tcache_, sizeof tcache_);
+}
+
+GroupAllocator::Cache::~Cache() {
+  if (tcache_ != kNone) mallctl("tcache.destroy", nullptr, nullptr, &tcache_, sizeof tcache_);
+  allocator_.Forget(*this);
+}
 
 // An arena's ways to get memory, and give it back: jemalloc's own, but for huge pages.
 struct GroupAllocator::HugePageHooks : extent_hooks_t {
@@ -78,16 +93,18 @@ void GroupAllocator::Trim() {
 
 void* GroupAllocator::Allocate(size_t bytes) {
   if (platform::faults::ShouldFail(platform::faults::Request::kRaw)) return nullptr;
-  void* memory = has_own_arena() ? mallocx(bytes, Flags(arena_)) : std::malloc(bytes);
-  if (memory != nullptr) bytes_.fetch_add(bytes, std::memory_order_relaxed);  // statistic
+  Cache* cache = CacheOfThread();
+  void* memory = has_own_arena() ? mallocx(bytes, FlagsFor(cache)) : std::malloc(bytes);
+  if (memory != nullptr) Count(cache, static_cast<int64_t>(bytes));
   return memory;
 }
 
 void GroupAllocator::Free(void* memory, size_t bytes) {
   if (memory == nullptr) return;
-  bytes_.fetch_sub(bytes, std::memory_order_relaxed);  // statistic
+  Cache* cache = CacheOfThread();
+  Count(cache, -static_cast<int64_t>(bytes));
   if (has_own_arena()) {
-    dallocx(memory, Flags(arena_));
+    dallocx(memory, FlagsFor(cache));
   } else {
     std::free(memory);
   }
@@ -100,20 +117,44 @@ struct GroupAllocator::HugePageHooks {};
 GroupAllocator::GroupAllocator(bool) {}
 GroupAllocator::~GroupAllocator() = default;
 void GroupAllocator::Trim() {}
+GroupAllocator::Cache::~Cache() { allocator_.Forget(*this); }
+void GroupAllocator::Cache::Flush() {}
 
 void* GroupAllocator::Allocate(size_t bytes) {
   void* memory = platform::AllocateRaw(bytes);
-  if (memory != nullptr) bytes_.fetch_add(bytes, std::memory_order_relaxed);  // statistic
+  if (memory != nullptr) Count(CacheOfThread(), static_cast<int64_t>(bytes));
   return memory;
 }
 
 void GroupAllocator::Free(void* memory, size_t bytes) {
   if (memory == nullptr) return;
-  bytes_.fetch_sub(bytes, std::memory_order_relaxed);  // statistic
+  Count(CacheOfThread(), -static_cast<int64_t>(bytes));
   platform::FreeRaw(memory);
 }
 
 #endif
+
+constinit thread_local GroupAllocator::Cache* GroupAllocator::Cache::current = nullptr;
+
+GroupAllocator::Cache::Cache(GroupAllocator& allocator) : allocator_(allocator) {
+  platform::MutexLock lock(allocator.caches_mutex_);
+  allocator.caches_.push_back(this);
+}
+
+void GroupAllocator::Forget(Cache& cache) {
+  platform::MutexLock lock(caches_mutex_);
+  std::erase(caches_, &cache);
+  // Relaxed, both: statistics.
+  bytes_.fetch_add(cache.bytes_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+}
+
+size_t GroupAllocator::bytes() const {
+  platform::MutexLock lock(caches_mutex_);
+  // Relaxed, all: statistics.
+  int64_t sum = bytes_.load(std::memory_order_relaxed);
+  for (const Cache* cache : caches_) sum += cache->bytes_.load(std::memory_order_relaxed);
+  return sum > 0 ? static_cast<size_t>(sum) : 0;
+}
 
 void* GroupAllocator::AllocateZeroed(size_t bytes) {
   void* memory = Allocate(bytes);

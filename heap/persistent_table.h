@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <vector>
 
 #include "atoll/ref.h"
@@ -28,23 +29,24 @@ class PersistentTable {
       index = free_.back();
       free_.pop_back();
     } else {
-      index = static_cast<uint32_t>(entries_.size());
-      entries_.emplace_back();
+      if (!entries_) entries_.emplace();
+      index = static_cast<uint32_t>(entries_->size());
+      entries_->emplace_back();
     }
-    entries_[index] = Entry{closed_ ? 0 : value.word, true, weak};
+    (*entries_)[index] = Entry{closed_ ? 0 : value.word, true, weak};
     used_.fetch_add(1, std::memory_order_relaxed);  // see any_used
     return index;
   }
   void Remove(uint32_t index) {
     platform::MutexLock lock(mutex_);
-    entries_[index] = Entry{};
+    (*entries_)[index] = Entry{};
     free_.push_back(index);
     used_.fetch_sub(1, std::memory_order_relaxed);  // see any_used
   }
   /// A deque's elements stay where they are, but its index must be read under the lock.
   Entry& at(uint32_t index) {
     platform::MutexLock lock(mutex_);
-    return entries_[index];
+    return (*entries_)[index];
   }
   /// Whether there are handles. Relaxed: who makes and ends one tells the asker in his own way.
   bool any_used() const { return used_.load(std::memory_order_relaxed) != 0; }
@@ -52,7 +54,8 @@ class PersistentTable {
   template <typename Fn>
   void ForEach(bool weak, Fn fn) {
     platform::MutexLock lock(mutex_);
-    for (Entry& entry : entries_) {
+    if (!entries_) return;
+    for (Entry& entry : *entries_) {
       if (entry.used && entry.weak == weak) fn(Slot(&entry.word));
     }
   }
@@ -60,12 +63,13 @@ class PersistentTable {
   void Clear(bool close) {
     platform::MutexLock lock(mutex_);
     closed_ |= close;
-    for (Entry& entry : entries_) entry.word = 0;
+    if (!entries_) return;
+    for (Entry& entry : *entries_) entry.word = 0;
   }
 
  private:
   platform::Mutex mutex_;
-  std::deque<Entry> entries_;
+  std::optional<std::deque<Entry>> entries_;  // from the first handle on: most regions have none
   std::vector<uint32_t> free_;
   std::atomic<uint32_t> used_{0};
   bool closed_ = false;

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <deque>
 #include <list>
 #include <map>
 #include <memory>
@@ -152,7 +151,7 @@ struct RegionState {
   OldAllocator promotion;            // of minor collections, kept from one to the next
   std::shared_ptr<PersistentTable> persistents;
   std::map<uintptr_t, uint32_t> pins;  // object -> count
-  std::deque<Word> guarded;            // dead objects of guardian finalizers, kept alive as roots
+  std::list<Word> guarded;             // dead objects of guardian finalizers, kept alive as roots
 
   // Instances of unsendable types that were alive when the region was last collected, or are newer.
   // Under allocation_mutex.

@@ -49,7 +49,7 @@ EnteredIsolate::EnteredIsolate(std::unique_ptr<Inside> inside) : inside_(std::mo
 
 Result<std::unique_ptr<EnteredIsolate>> EnteredIsolate::Enter(IsolateGroup& group,
                                                               const SpawnOptions& options) {
-  if (WorkerThread::current != nullptr) {
+  if (WorkerThread::Current() != nullptr) {
     return Status(StatusCode::kFailedPrecondition,
                   std::string("isolate \"") + options.name + "\" cannot be entered: this thread " +
                       (Isolate::Current() == nullptr ? "runs isolates"
@@ -57,7 +57,7 @@ Result<std::unique_ptr<EnteredIsolate>> EnteredIsolate::Enter(IsolateGroup& grou
   }
   GroupState& state = group.state();
   auto inside = std::make_unique<Inside>(state);
-  WorkerThread::current = &inside->thread;
+  WorkerThread::SetCurrent(&inside->thread);
   Residence* residence = state.residences.Take();
   auto made = residence == nullptr
                   ? Result<IsolateRecord*>(Status(StatusCode::kResourceExhausted,
@@ -66,7 +66,7 @@ Result<std::unique_ptr<EnteredIsolate>> EnteredIsolate::Enter(IsolateGroup& grou
   if (!made.ok()) {
     if (residence != nullptr) state.residences.GiveEmpty(residence);
     inside->thread.Flush();
-    WorkerThread::current = nullptr;
+    WorkerThread::SetCurrent(nullptr);
     return made.status();
   }
   IsolateState& isolate = made.value()->state();
@@ -93,7 +93,7 @@ EnteredIsolate::~EnteredIsolate() {
   GroupState& group = inside_->thread.group;
   inside_->isolate->End(inside_->thread);
   inside_->thread.Flush();
-  WorkerThread::current = nullptr;
+  WorkerThread::SetCurrent(nullptr);
   group.entered_threads.fetch_sub(1, std::memory_order_relaxed);  // see above
   group.monitor.NoteBusy();
 }

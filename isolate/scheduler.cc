@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "heap/heap_state.h"
 #include "isolate/entered_thread.h"
 #include "isolate/group_state.h"
 #include "isolate/turn.h"
@@ -74,7 +75,9 @@ IsolateRecord* ReadyQueue::Steal(ReadyQueue& to) {
 // ---- WorkerThread
 
 WorkerThread::WorkerThread(GroupState& group_state)
-    : group(group_state), copier(std::make_unique<GraphCopier>(*group_state.heap)) {
+    : group(group_state),
+      memory(group_state.heap->state().allocator),
+      copier(std::make_unique<GraphCopier>(*group_state.heap)) {
   residences.reserve(kResidencesAtHand);
 }
 
@@ -99,6 +102,7 @@ void WorkerThread::Flush() {
   residences.clear();
   group.isolates.Flush(records);
   if (extension != nullptr) extension->Flush();
+  memory.Flush();
 }
 
 // ---- Scheduler
@@ -131,10 +135,10 @@ void Scheduler::AddThread(Worker* worker) {
   thread.worker.store(worker, std::memory_order_relaxed);  // it does not run yet
   worker->thread = &thread;
   thread.thread = platform::Thread("atoll-" + std::to_string(threads_.size()), [this, &thread] {
-    WorkerThread::current = &thread;
+    WorkerThread::SetCurrent(&thread);
     Main(thread);
     thread.Flush();
-    WorkerThread::current = nullptr;
+    WorkerThread::SetCurrent(nullptr);
   });
 }
 

@@ -29,6 +29,7 @@
 #include <string>
 #include <vector>
 
+#include "heap/group_allocator.h"
 #include "isolate/graph_copier.h"
 #include "isolate/isolate_state.h"
 #include "isolate/stable_table.h"
@@ -94,6 +95,11 @@ struct WorkerThread {
 
   /// The one that this code runs on; null on other threads.
   static WorkerThread* Current() { return current; }
+  /// This code runs on it from now on; null: on none.
+  static void SetCurrent(WorkerThread* thread) {
+    current = thread;
+    GroupAllocator::Cache::Use(thread == nullptr ? nullptr : &thread->memory);
+  }
   /// Likewise, and null on a thread of another group: an isolate may call other groups.
   static WorkerThread* CurrentOf(const GroupState& group) {
     return current != nullptr && &current->group == &group ? current : nullptr;
@@ -105,6 +111,7 @@ struct WorkerThread {
   void Flush();
 
   GroupState& group;
+  GroupAllocator::Cache memory;  // off the heap
   // Null: a spare. Changed by the own thread, and by the monitor while the isolate that the thread
   // runs is held in native state; relaxed, since that orders it.
   std::atomic<Worker*> worker{nullptr};

@@ -23,11 +23,9 @@ class StableTable {
   // Behind a segment's entries: a stack of indices that were given back.
   static constexpr uint32_t kPerSegment = kSegmentBytes / (sizeof(T) + sizeof(uint16_t));
   static constexpr uint32_t kMaxSegments = 1u << 14;
-  // What is mapped at a time, as large and as aligned as a huge page.
-  static constexpr size_t kSpanBytes = platform::kHugePageBytes;
-  static constexpr uint32_t kSegmentsPerSpan = kSpanBytes / kSegmentBytes;
-  // A table that has grown to this is likely to fill a huge page more.
-  static constexpr uint32_t kSmallSpans = 1;
+  // The first segment is mapped alone, for a small table; then spans of segments, each as large and
+  // as aligned as a huge page.
+  static constexpr uint32_t kSegmentsPerSpan = platform::kHugePageBytes / kSegmentBytes;
 
   /// Free indices at hand, so that most takings and givings need no lock. One thread's at a time.
   class Cache {
@@ -44,8 +42,8 @@ class StableTable {
             platform::MapZeroed(kMaxSegments * sizeof(std::atomic<T*>)))),
         max_segments_(directory_ == nullptr ? 0 : kMaxSegments) {}
   ~StableTable() {
-    for (uint32_t i = 0; i < segments_.size(); i += kSegmentsPerSpan) {
-      platform::Unmap(EntriesOf(i), kSpanBytes);
+    for (uint32_t i = 0; i < segments_.size(); i = SpanEnd(i)) {
+      platform::Unmap(EntriesOf(i), SpanBytes(i));
     }
     if (directory_ != nullptr) {
       platform::Unmap(directory_, kMaxSegments * sizeof(std::atomic<T*>));
@@ -90,8 +88,8 @@ class StableTable {
   void Trim() {
     platform::MutexLock lock(mutex_);
     const auto count = static_cast<uint32_t>(segments_.size());
-    for (uint32_t first = 0; first < count; first += kSegmentsPerSpan) {
-      const uint32_t end = std::min(first + kSegmentsPerSpan, count);
+    for (uint32_t first = 0; first < count; first = SpanEnd(first)) {
+      const uint32_t end = std::min(SpanEnd(first), count);
       // A span at once, where that may be: in parts a huge page comes back as small ones.
       bool whole = true;
       bool any = false;
@@ -99,7 +97,7 @@ class StableTable {
         whole = whole && segments_[i].taken == FirstOf(i);
         any = any || IsIdle(i);
       }
-      if (whole && any) platform::Discard(EntriesOf(first), kSpanBytes);
+      if (whole && any) platform::Discard(EntriesOf(first), SpanBytes(first));
       for (uint32_t i = first; i < end; ++i) {
         if (!IsIdle(i)) continue;
         if (!whole) platform::Discard(EntriesOf(i), kSegmentBytes);
@@ -182,7 +180,7 @@ class StableTable {
   bool AddSegment() {
     if (segments_.size() == max_segments_) return false;
     const auto number = static_cast<uint32_t>(segments_.size());
-    void* memory = number % kSegmentsPerSpan == 0
+    void* memory = BeginsSpan(number)
                        ? MapSpan(number)
                        : reinterpret_cast<char*>(EntriesOf(number - 1)) + kSegmentBytes;
     if (memory == nullptr) return false;
@@ -195,12 +193,18 @@ class StableTable {
     return true;
   }
 
-  // For the segments from this on; null when refused.
+  // Spans: segment 0; segments 1 to kSegmentsPerSpan; and so on.
+  static bool BeginsSpan(uint32_t segment) {
+    return segment == 0 || segment % kSegmentsPerSpan == 1;
+  }
+  // Of the span that `first` begins.
+  static uint32_t SpanEnd(uint32_t first) { return first == 0 ? 1 : first + kSegmentsPerSpan; }
+  static size_t SpanBytes(uint32_t first) { return (SpanEnd(first) - first) * kSegmentBytes; }
+  // Null when refused.
   void* MapSpan(uint32_t first) const {
-    void* span = platform::MapZeroed(kSpanBytes, kSpanBytes);
-    if (span != nullptr && huge_pages_ && first >= kSmallSpans * kSegmentsPerSpan) {
-      platform::AdviseHugePages(span, kSpanBytes);
-    }
+    const size_t bytes = SpanBytes(first);
+    void* span = platform::MapZeroed(bytes, bytes);
+    if (span != nullptr && huge_pages_ && first != 0) platform::AdviseHugePages(span, bytes);
     return span;
   }
 

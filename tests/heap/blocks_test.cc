@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <atomic>
 #include <barrier>
+#include <deque>
 #include <set>
 #include <thread>
 #include <vector>
@@ -156,6 +157,57 @@ TEST_F(Blocks, GroupAllocatorsAreUsedByManyThreads) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(allocator.bytes(), 0u);
+}
+
+TEST_F(Blocks, CachesOfThreadsPassMemoryFromOneToAnother) {
+  GroupAllocator allocator;
+  GroupAllocator other;
+  constexpr size_t kBytes = 96;
+  constexpr int kCount = 2'000;
+  std::vector<unsigned char*> passed;
+  {
+    // Caches end on a thread that never used them.
+    std::deque<GroupAllocator::Cache> caches;
+    for (int t = 0; t < 3; ++t) caches.emplace_back(allocator);
+    const auto on_thread = [](GroupAllocator::Cache& cache, auto body) {
+      std::thread([&] {
+        GroupAllocator::Cache::Use(&cache);
+        body();
+        GroupAllocator::Cache::Use(nullptr);
+      }).join();
+    };
+    on_thread(caches[0], [&] {
+      for (int i = 0; i < kCount; ++i) {
+        passed.push_back(static_cast<unsigned char*>(allocator.Allocate(kBytes)));
+        std::memset(passed.back(), i % 256, kBytes);
+      }
+      // Another's memory does not go through this one's cache.
+      void* foreign = other.Allocate(kBytes);
+      EXPECT_EQ(other.bytes(), kBytes);
+      other.Free(foreign, kBytes);
+    });
+    EXPECT_EQ(allocator.bytes(), kCount * kBytes);
+    on_thread(caches[1], [&] {
+      for (int i = 0; i < kCount; i += 2) {
+        for (size_t at = 0; at < kBytes; ++at) ASSERT_EQ(passed[i][at], i % 256);
+        allocator.Free(passed[i], kBytes);
+      }
+      caches[1].Flush();
+    });
+    EXPECT_EQ(allocator.bytes(), kCount / 2 * kBytes);
+    on_thread(caches[2], [&] {
+      std::set<void*> fresh;  // nothing is handed out twice
+      for (int i = 1; i < kCount; i += 2) fresh.insert(passed[i]);
+      for (int i = 0; i < kCount; i += 2) {
+        passed[i] = static_cast<unsigned char*>(allocator.Allocate(kBytes));
+        EXPECT_TRUE(fresh.insert(passed[i]).second);
+      }
+    });
+  }
+  EXPECT_EQ(allocator.bytes(), kCount * kBytes);
+  for (unsigned char* memory : passed) allocator.Free(memory, kBytes);
+  EXPECT_EQ(allocator.bytes(), 0u);
+  EXPECT_EQ(other.bytes(), 0u);
 }
 
 TEST_F(Blocks, CollectionsLeaveNoOffHeapMemoryBehind) {

@@ -122,21 +122,26 @@ TEST_F(StableTableTest, RefusedMemoryIsNoIndexAndLaterThereIsOne) {
   platform::faults::FailNth(platform::faults::Request::kMapZeroed, 1, true);
   uint32_t taken = 1;
   while (table.Take(&cache) != 0) ++taken;
-  EXPECT_EQ(taken, Table::kSegmentsPerSpan * Table::kPerSegment - 1)
-      << "all of the span but index 0";
+  EXPECT_EQ(taken, Table::kPerSegment - 1) << "all of the first segment but index 0";
+  platform::faults::Reset();
+  EXPECT_NE(table.Take(&cache), 0u);
+  platform::faults::FailNth(platform::faults::Request::kMapZeroed, 1, true);
+  for (taken = 1; table.Take(&cache) != 0;) ++taken;
+  EXPECT_EQ(taken, Table::kSegmentsPerSpan * Table::kPerSegment) << "all of the span";
 }
 
 TEST_F(StableTableTest, SpansAreAlignedAsHugePagesAndTrimmedWhole) {
   Table table(true);
   constexpr uint32_t kPerSpan = Table::kSegmentsPerSpan * Table::kPerSegment;
-  constexpr uint32_t kSpans = Table::kSmallSpans + 2;
+  constexpr uint32_t kSpans = 3;
   std::vector<uint32_t> indices;
-  for (uint32_t i = 1; i < kSpans * kPerSpan; ++i) {
+  for (uint32_t i = 1; i < Table::kPerSegment + kSpans * kPerSpan; ++i) {
     indices.push_back(table.Take(nullptr));
     table.At(indices.back())->more[3] = 7;
   }
   for (uint32_t span = 0; span < kSpans; ++span) {
-    EXPECT_EQ(reinterpret_cast<uintptr_t>(table.At(span * kPerSpan)) % Table::kSpanBytes, 0u);
+    const auto start = reinterpret_cast<uintptr_t>(table.At(Table::kPerSegment + span * kPerSpan));
+    EXPECT_EQ(start % platform::kHugePageBytes, 0u);
   }
   // One entry in the last span keeps its segment, and no other.
   const uint32_t kept = indices.back();
