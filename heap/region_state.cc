@@ -154,6 +154,7 @@ bool RegionState::RenewOwnPart(std::unique_ptr<Part>* old) {
 void RegionState::SetBirthsOld(bool old) {
   births_old = old;
   born_old_bytes = 0;
+  if (old) FreeList(spare_young);  // as large as the nursery was that did not help
   for (Mutator* mutator : mutators) mutator->record().UseYoungTag(BarrierTag());
 }
 

@@ -51,6 +51,24 @@ TEST_F(Births, AreOldOnceNearlyAllSurvivesTimeAndAgain) {
   ExpectValid();
 }
 
+TEST_F(Births, TheNurseryThatDidNotHelpIsGivenBack) {
+  TestRegion region(heap());
+  region.Enter();
+  constexpr size_t kCount = 100'000;
+  MakeMany(region, kCount);
+  Major(region);
+  for (size_t i = 0; i < kCount; ++i) {
+    if (i / 16 % 2 != 0) Link(region.mutator(), region.RootObject(0), ElementAt(i), ObjectPtr());
+  }
+  Major(region);
+  region.region().state().SetBirthsOld(false);  // copies into these holes empty young blocks
+  region.region().state().mass_survivals = 0;
+  LiveUntilBornOld(region, 1);
+  ASSERT_TRUE(AreOld(region));
+  EXPECT_EQ(region.region().state().spare_young.block_count(), 0u);
+  ExpectValid();
+}
+
 TEST_F(Births, AreYoungAgainWhenTheirChildrenDie) {
   TestRegion region(heap());
   Mutator& mutator = region.Enter();
