@@ -172,8 +172,8 @@ class Mutator final : public MutatorThread {
   }
   /// `bytes` (a multiple of 8, at most kLargeObjectThreshold) of the memory that this mutator
   /// allocates into, not zeroed. The caller fills them with whole objects before it allocates again
-  /// and before the next point that may collect. May
-  /// collect; 0, and last_error(), when a limit refuses. Cost: a bump and a compare.
+  /// and before the next point that may collect. May collect; 0, and last_error(), when a limit
+  /// refuses. Cost: a bump and a compare.
   ATOLL_ALWAYS_INLINE uintptr_t AllocateRaw(size_t bytes) {
     const uintptr_t at = top_;
     if (ATOLL_UNLIKELY(limit_ - at < bytes || !IsManagedIfChecked())) return AllocateRawSlow(bytes);

@@ -26,6 +26,13 @@ class Births : public GcTest {
     }
     return count;
   }
+  /// Drops every other `group` of what MakeMany made: holes of that many pairs, after a major.
+  static void DropGroups(TestRegion& region, size_t count, size_t group) {
+    for (size_t i = 0; i < count; ++i) {
+      if (i / group % 2 != 0)
+        Link(region.mutator(), region.RootObject(0), ElementAt(i), ObjectPtr());
+    }
+  }
   static void ExpectDescending(ObjectPtr head, size_t count) {
     for (; head; head = Load(head, kA)) ASSERT_EQ(IdAt(head), --count);
     EXPECT_EQ(count, 0u);
@@ -57,9 +64,7 @@ TEST_F(Births, TheNurseryThatDidNotHelpIsGivenBack) {
   constexpr size_t kCount = 100'000;
   MakeMany(region, kCount);
   Major(region);
-  for (size_t i = 0; i < kCount; ++i) {
-    if (i / 16 % 2 != 0) Link(region.mutator(), region.RootObject(0), ElementAt(i), ObjectPtr());
-  }
+  DropGroups(region, kCount, 16);
   Major(region);
   region.region().state().SetBirthsOld(false);  // copies into these holes empty young blocks
   region.region().state().mass_survivals = 0;
@@ -144,9 +149,7 @@ TEST_F(BornOld, HolesAreFilledAndMemoryDoesNotGrow) {
   constexpr size_t kCount = 100'000;
   MakeMany(region, kCount);
   Major(region);
-  for (size_t i = 0; i < kCount; ++i) {  // holes of eight pairs, two lines
-    if (i / 8 % 2 != 0) Link(region.mutator(), region.RootObject(0), ElementAt(i), ObjectPtr());
-  }
+  DropGroups(region, kCount, 8);  // two lines
   Major(region);
   const uint64_t before = region.region().stats().block_bytes;
   for (size_t i = 0; i < kCount; ++i) {
