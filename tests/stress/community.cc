@@ -126,6 +126,15 @@ size_t Community::parcels() {
   return parcels_.size();
 }
 
+void Community::CheckParcelsOfClosedPorts() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  for (const auto& [id, parcel] : parcels_) {
+    STRESS_CHECK(parcel->port->closed.load(),
+                 "the message with the root object %llu has not arrived, and its port is open",
+                 static_cast<unsigned long long>(id));
+  }
+}
+
 void Community::Keep(std::vector<std::unique_ptr<Node>> frozen) {
   std::lock_guard<std::mutex> lock(mutex_);
   for (auto& node : frozen) frozen_.push_back(std::move(node));

@@ -92,6 +92,8 @@ class Community final : public GroupClient {
   void AddParcel(std::unique_ptr<Parcel> parcel);
   std::unique_ptr<Parcel> TakeParcel(uint64_t id);
   size_t parcels();
+  /// All is quiet: what is still on its way was sent to a port that was closed meanwhile.
+  void CheckParcelsOfClosedPorts();
 
   /// Keeps frozen nodes, for good.
   void Keep(std::vector<std::unique_ptr<Node>> frozen);

@@ -378,6 +378,7 @@ CommunityTotals RunCommunity(const CommunityScenario& scenario, uint64_t seed,
   Driver driver(community, scenario, seed);
   driver.Drive((operations + kOperationsOfTick - 1) / kOperationsOfTick);
   driver.Settle();
+  community.CheckParcelsOfClosedPorts();
   const Status status = group->heap().Verify();
   STRESS_CHECK(status.ok(), "%s", status.message().c_str());
   group->Shutdown();

@@ -70,6 +70,10 @@ CommunityTotals& AllCommunityTotals() {
   return totals;
 }
 
+// A port that is closed discards what has not been received, and so does an isolate that is killed:
+// of this many messages, for sure not most.
+constexpr uint64_t kManyMessages = 2'000;
+
 class IsolateStress : public ::testing::TestWithParam<const CommunityScenario*> {};
 
 TEST_P(IsolateStress, MatchesTheModel) {
@@ -83,7 +87,10 @@ TEST_P(IsolateStress, MatchesTheModel) {
   EXPECT_GE(totals.groups, 2u);
   EXPECT_GE(totals.replaced, 1u);
   EXPECT_GE(totals.sent, operations / 200);
-  EXPECT_GE(totals.received, totals.sent / 4);
+  EXPECT_GE(totals.received, 1u);
+  if (totals.sent >= kManyMessages) {
+    EXPECT_GE(totals.received, totals.sent / 4);
+  }
   EXPECT_GE(totals.handed_over, 1u);
   EXPECT_GE(totals.killed, scenario.seats / 2);  // at the end, if not before
   EXPECT_GE(totals.frozen + totals.not_frozen, operations / 500);
@@ -114,6 +121,9 @@ class Summary : public ::testing::Environment {
     const CommunityTotals& isolates = AllCommunityTotals();
     if (totals.operations != 0) totals.Print("TOTAL");
     if (isolates.operations != 0) isolates.Print("TOTAL");
+    if (isolates.sent >= kManyMessages) {
+      EXPECT_GE(isolates.received, isolates.sent / 4);
+    }
     const auto& unit = *::testing::UnitTest::GetInstance();
     const bool all_ran = unit.test_to_run_count() == unit.total_test_count();
     if (!all_ran || OperationsFromEnvironment() < kLongRun) return;
