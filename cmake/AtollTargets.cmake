@@ -1,8 +1,10 @@
 # The library: one object target per layer, and from all of them libatoll.a and libatoll.so.
 
 # Of what is compiled in batches, which some presets ask for: small ones, so that every processor has some. (That
-# each source compiles by itself the release build shows, and clang-tidy.)
-set(CMAKE_UNITY_BUILD_BATCH_SIZE 6)
+# each source compiles by itself the release build shows.)
+if(NOT CMAKE_UNITY_BUILD_BATCH_SIZE)
+  set(CMAKE_UNITY_BUILD_BATCH_SIZE 6)
+endif()
 
 # What holds for the library and for all who include its headers. The inline paths depend on these
 # definitions, so they travel with the installed package.
@@ -111,7 +113,17 @@ endif()
 # another.
 function(atoll_compile_in_batches target)
   if(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
-    set_target_properties(${target} PROPERTIES UNITY_BUILD ON)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 10)
+  endif()
+endfunction()
+
+# atoll_compile_as_test(TARGET): with ATOLL_TEST_OPTIONS, which may be other options than the library is compiled
+# with. So the library's objects go first: of inline functions that both have, the library's are linked.
+function(atoll_compile_as_test target)
+  if(ATOLL_TEST_OPTIONS)
+    target_compile_options(${target} PRIVATE ${ATOLL_TEST_OPTIONS})
+    target_link_options(${target} PRIVATE
+      "LINKER:--whole-archive,$<TARGET_FILE:atoll>,--no-whole-archive")
   endif()
 endfunction()
 

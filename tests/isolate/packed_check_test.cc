@@ -108,10 +108,13 @@ TEST_F(PackedOfIsolatesTest, HeapVerifyLooksAtParkedIsolatesAndAtMessages) {
     }
   });
   size_t graphs = 0;
-  // Parked, and with both messages, when nobody runs.
-  while (graphs != 3) {
+  bool is_idle = false;
+  // Parked, and with both messages; and for good: each message wakes a paused isolate, and it is
+  // parked anew.
+  while (graphs != 3 || !is_idle) {
     graphs = 0;
     WithStopped(id, [&](IsolateState& state) {
+      is_idle = state.record.inbox.is_idle();
       state.ForEachPacked(
           [&](const PackedGraph& graph, const char*) { graphs += graph.data_bytes != 0 ? 1 : 0; });
     });
