@@ -117,16 +117,6 @@ function(atoll_compile_in_batches target)
   endif()
 endfunction()
 
-# atoll_compile_as_test(TARGET): with ATOLL_TEST_OPTIONS, which may be other options than the library is compiled
-# with. So the library's objects go first: of inline functions that both have, the library's are linked.
-function(atoll_compile_as_test target)
-  if(ATOLL_TEST_OPTIONS)
-    target_compile_options(${target} PRIVATE ${ATOLL_TEST_OPTIONS})
-    target_link_options(${target} PRIVATE
-      "LINKER:--whole-archive,$<TARGET_FILE:atoll>,--no-whole-archive")
-  endif()
-endfunction()
-
 # atoll_add_program(NAME SOURCE...): an executable on the static library that sees private headers.
 function(atoll_add_program name)
   add_executable(${name} ${ARGN})

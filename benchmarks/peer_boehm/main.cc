@@ -4,8 +4,6 @@
 // First, since it changes how threads start.
 #include <sys/resource.h>
 
-#include <CLI/CLI.hpp>
-
 #include "benchmarks/workloads/selection.h"
 
 namespace {
@@ -25,14 +23,9 @@ void OnCollectionEvent(GC_EventType event) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("The workloads of atoll-bench on Boehm's collector, built from the same sources.");
-  bench::Selection selection;
-  app.add_option("workload", selection.workload,
-                 "alloc-1, alloc-2, binary_trees-1, binary_trees-2, gcbench-1, gcbench-2, "
-                 "lru_latency")
-      ->required();
-  selection.AddSizesTo(app);
-  CLI11_PARSE(app, argc, argv);
+  bench::Selection selection = bench::Selection::FromCommandLine(
+      argc, argv,
+      "The workloads of atoll-bench on Boehm's collector, built from the same sources.");
 
   GC_INIT();
   GC_allow_register_threads();

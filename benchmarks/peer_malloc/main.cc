@@ -2,20 +2,12 @@
 
 #include <sys/resource.h>
 
-#include <CLI/CLI.hpp>
-
 #include "benchmarks/workloads/malloc_heap.h"
 #include "benchmarks/workloads/selection.h"
 
 int main(int argc, char** argv) {
-  CLI::App app("The workloads of atoll-bench on malloc and free, built from the same sources.");
-  bench::Selection selection;
-  app.add_option("workload", selection.workload,
-                 "alloc-1, alloc-2, binary_trees-1, binary_trees-2, gcbench-1, gcbench-2, "
-                 "lru_latency")
-      ->required();
-  selection.AddSizesTo(app);
-  CLI11_PARSE(app, argc, argv);
+  bench::Selection selection = bench::Selection::FromCommandLine(
+      argc, argv, "The workloads of atoll-bench on malloc and free, built from the same sources.");
 
   bench::MallocHeap::World world;
   const bench::Report report{"malloc", selection.workload};

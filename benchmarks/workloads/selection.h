@@ -1,13 +1,16 @@
 #ifndef ATOLL_BENCHMARKS_WORKLOADS_SELECTION_H_
 #define ATOLL_BENCHMARKS_WORKLOADS_SELECTION_H_
 
-#include <CLI/CLI.hpp>
 #include <string>
 
 #include "benchmarks/workloads/alloc.h"
 #include "benchmarks/workloads/binary_trees.h"
 #include "benchmarks/workloads/gcbench.h"
 #include "benchmarks/workloads/lru_latency.h"
+
+namespace CLI {
+class App;
+}
 
 namespace bench {
 
@@ -20,21 +23,10 @@ struct Selection {
   GcBenchOptions gcbench;
   LruOptions lru;
 
-  void AddSizesTo(CLI::App& app) {
-    app.add_option("--objects", alloc.objects, "alloc: objects in all")->capture_default_str();
-    app.add_option("--depth", binary_trees.depth,
-                   "binary_trees, gcbench: depth of the largest tree")
-        ->check(CLI::Range(4, 26))
-        ->capture_default_str();
-    app.add_option("--doubles", gcbench.doubles, "gcbench: length of the long-lived array")
-        ->check(CLI::Range(4000, 1 << 30))
-        ->capture_default_str();
-    app.add_option("--bits", lru.bits, "lru_latency: the table has 2^bits entries")
-        ->check(CLI::Range(4, 26))
-        ->capture_default_str();
-    app.add_option("--operations", lru.operations, "lru_latency: operations timed")
-        ->capture_default_str();
-  }
+  /// Of a program that runs these workloads and no others. Ends the program where the line is
+  /// wrong, or asks for help.
+  static Selection FromCommandLine(int argc, char** argv, const char* about);
+  void AddSizesTo(CLI::App& app);
 
   /// Runs the workload on H, if it is one of those that are the same on every heap.
   template <typename H>

@@ -1,0 +1,2 @@
+// Nothing but the headers that test_headers precompiles.
+int main() {}
