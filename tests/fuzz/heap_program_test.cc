@@ -23,7 +23,7 @@ uint64_t NumberFromEnvironment(const char* name, uint64_t otherwise) {
 TEST(HeapProgram, RandomBytes) {
   const uint64_t seed = NumberFromEnvironment("ATOLL_SEED", 1);
   const uint64_t runs =
-      NumberFromEnvironment("ATOLL_FUZZ_RUNS", ATOLL_TSAN || ATOLL_ASAN ? 60 : 250);
+      NumberFromEnvironment("ATOLL_FUZZ_RUNS", ATOLL_TSAN || ATOLL_ASAN ? 30 : 250);
   for (uint64_t run = 0; run < runs; ++run) {
     std::mt19937_64 random(seed + run);
     std::vector<uint8_t> bytes(random() % 4'000);

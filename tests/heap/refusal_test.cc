@@ -120,14 +120,13 @@ class Refusal : public HeapTest {
   }
 };
 
+// Sanitizers are given some of the requests.
+constexpr bool kIsSanitized = ATOLL_TSAN || ATOLL_ASAN;
+
 TEST_F(Refusal, OfOneCommit) { Sweep(Request::kCommit, false, 1); }
 TEST_F(Refusal, OfAllCommitsFromOneOn) { Sweep(Request::kCommit, true, 1); }
-TEST_F(Refusal, OfOneRawAllocation) {
-  Sweep(Request::kRaw, false, ATOLL_TSAN || ATOLL_ASAN ? 17 : 1);
-}
-TEST_F(Refusal, OfAllRawAllocationsFromOneOn) {
-  Sweep(Request::kRaw, true, ATOLL_TSAN || ATOLL_ASAN ? 17 : 3);
-}
+TEST_F(Refusal, OfOneRawAllocation) { Sweep(Request::kRaw, false, kIsSanitized ? 17 : 1); }
+TEST_F(Refusal, OfAllRawAllocationsFromOneOn) { Sweep(Request::kRaw, true, kIsSanitized ? 17 : 3); }
 
 class ParallelRefusal : public Refusal {
  protected:
@@ -137,8 +136,10 @@ class ParallelRefusal : public Refusal {
   }
 };
 TEST_F(ParallelRefusal, OfAllCommitsFromOneOn) { Sweep(Request::kCommit, true, 1); }
-TEST_F(ParallelRefusal, OfOneRawAllocation) { Sweep(Request::kRaw, false, 7); }
-TEST_F(ParallelRefusal, OfAllRawAllocationsFromOneOn) { Sweep(Request::kRaw, true, 13); }
+TEST_F(ParallelRefusal, OfOneRawAllocation) { Sweep(Request::kRaw, false, kIsSanitized ? 29 : 7); }
+TEST_F(ParallelRefusal, OfAllRawAllocationsFromOneOn) {
+  Sweep(Request::kRaw, true, kIsSanitized ? 29 : 13);
+}
 
 TEST_F(Refusal, OfMemoryForAnAllocationIsAnOrdinaryNull) {
   TestRegion region(heap());

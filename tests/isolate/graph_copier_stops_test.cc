@@ -16,10 +16,10 @@ using ::testing::EndsWith;
 using ::testing::HasSubstr;
 
 TEST_F(GraphCopierTest, RefusedByTheLimits) {
-  options().limit_bytes = size_t{64} << 20;
+  options().limit_bytes = size_t{16} << 20;
   TestRegion source(heap());
   Mutator& mutator = source.Enter();
-  MakeList(source, 0, 1, 1'200'000);  // 37 MiB: no second one fits
+  MakeList(source, 0, 1, 300'000);  // 9 MiB: no second one fits
   EXPECT_THAT(ExpectRefused(source, StatusCode::kResourceExhausted).message(),
               HasSubstr("heap \"test-heap\""));
   MakeList(source, 0, 1, 10'000);

@@ -17,7 +17,7 @@ struct Knobs {
 class StressTest : public MessagingTest, public ::testing::WithParamInterface<Knobs> {
  protected:
   static constexpr size_t kIsolates = 12;
-  static constexpr uint64_t kTurns = 1'500;
+  static constexpr uint64_t kTurns = ATOLL_TSAN || ATOLL_ASAN ? 500 : 1'500;
   static constexpr size_t kLength = 20'000;
 
   StressTest() {

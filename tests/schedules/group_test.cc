@@ -27,7 +27,7 @@
 namespace Atoll {
 namespace {
 
-constexpr uint64_t kSeeds = ATOLL_ASAN ? 300 : 1000;
+constexpr uint64_t kSeeds = ATOLL_ASAN ? 150 : 1000;
 constexpr uint64_t kMaxSteps = 400'000;
 
 constexpr int kSenders = 3;

@@ -19,7 +19,7 @@
 namespace Atoll {
 namespace {
 
-constexpr uint64_t kSeeds = ATOLL_TSAN || ATOLL_ASAN ? 1000 : 3000;
+constexpr uint64_t kSeeds = ATOLL_ASAN ? 500 : 3000;
 
 /// One more, or a given one, for reproducing: ATOLL_SCHEDULE_SEED=n runs only that, with its trace
 /// printed.
