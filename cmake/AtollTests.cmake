@@ -8,11 +8,9 @@ include(GoogleTest)
 # first: of inline functions that both have, the library's are linked.
 function(atoll_compile_as_test target)
   atoll_compile_in_batches(${target})
-  if(TARGET test_headers)
-    target_precompile_headers(${target} REUSE_FROM test_headers)
-    # g++ forgets the pragma in typed.h that says so once that is precompiled.
-    target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-invalid-offsetof>)
-  endif()
+  target_precompile_headers(${target} REUSE_FROM test_headers)
+  # g++ forgets the pragma in typed.h that says so once that is precompiled.
+  target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-invalid-offsetof>)
   if(ATOLL_TEST_OPTIONS)
     target_compile_options(${target} PRIVATE ${ATOLL_TEST_OPTIONS})
     target_link_options(${target} PRIVATE

@@ -34,7 +34,7 @@ run_format() {
 
 # One batch of sources for clang-tidy; passed over while nothing has changed since it was found clean.
 tidy_one() {
-  local stamp=$1.clean output
+  local stamp=build/tidy/clean/${1//\//_} output
   if [ -e "$stamp" ] &&
     [ -z "$(find .clang-tidy include "${@:2}" -type f -newer "$stamp" -print -quit)" ]; then
     return
@@ -43,6 +43,7 @@ tidy_one() {
     grep -vE '^[0-9]+ warnings? (generated|treated)' <<<"$output" || true
     return 1
   fi
+  mkdir -p "$(dirname "$stamp")"
   touch "$stamp"
 }
 
