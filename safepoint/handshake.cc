@@ -51,6 +51,19 @@ void SafepointManager::Impl::RunHandshakes(MutatorThread& mutator) {
   }
 }
 
+template <typename Unanswered>
+void SafepointManager::Impl::SpinWhile(uint64_t start, const Unanswered& unanswered) const {
+  uint64_t now = start;
+  while (unanswered() && now - start < kYieldNanos) {
+    if (now - start < options.spin_nanos) {
+      for (int i = 0; i < 8 && unanswered(); ++i) platform::SpinPause();
+    } else {
+      platform::YieldThread();
+    }
+    now = platform::NowNanos();
+  }
+}
+
 void SafepointManager::Handshake(MutatorThread& target, FunctionRef<void(MutatorThread&)> fn) {
   ATOLL_CHECK(target.manager() == this, "handshake with %s, which is not attached to this manager",
               target.name().c_str());
@@ -71,21 +84,11 @@ void SafepointManager::Handshake(MutatorThread& target, FunctionRef<void(Mutator
   impl_->QueueHandshake(target, request);
   impl_->mutex.Unlock();
 
-  const uint64_t start = platform::NowNanos();
-  // Acquire: what fn wrote, if the target has run it.
-  const auto unanswered = [&] {
+  impl_->SpinWhile(platform::NowNanos(), [&] {
+    // Acquire: what fn wrote, if the target has run it.
     return !request.done.load(std::memory_order_acquire) &&
            target.state() == MutatorState::kManaged;
-  };
-  uint64_t now = start;
-  while (unanswered() && now - start < Impl::kYieldNanos) {
-    if (now - start < impl_->options.spin_nanos) {
-      for (int i = 0; i < 8 && unanswered(); ++i) platform::SpinPause();
-    } else {
-      platform::YieldThread();
-    }
-    now = platform::NowNanos();
-  }
+  });
   AwaitHandshake(requester, target, request, /*fenced=*/false);
 }
 
@@ -105,6 +108,7 @@ bool SafepointManager::TryHandshake(MutatorThread& target, FunctionRef<void(Muta
     impl.mutex.Unlock();
     platform::HeavyFence();
     impl.mutex.Lock();
+    ++impl.handshake_fences;
     // Another hold: its owner may take the target for stopped, and has it for himself.
     if (target.hold_count_ == 1 && is_away()) {
       fn(target);
@@ -125,21 +129,37 @@ void SafepointManager::HandshakeAll(FunctionRef<void(MutatorThread&)> fn) {
     MutatorThread& target;
     Waiter waiter;
     MutatorThread::HandshakeRequest request;
+    bool is_running = false;  // when it was asked: it answers at its next poll
   };
   MutatorThread* const self = MutatorThread::Current();
   const bool is_own = self != nullptr && self->manager() == this;
   std::deque<Asked> asked;
+  bool fenced = false;  // for all of them, if any is native
   impl_->mutex.Lock();
   // All at once: a mutator with a request in its queue is not detached (see Detach).
   for (MutatorThread* mutator : impl_->mutators) {
     if (mutator == self) continue;
-    impl_->QueueHandshake(*mutator, asked.emplace_back(fn, *mutator).request);
+    Asked& one = asked.emplace_back(fn, *mutator);
+    impl_->QueueHandshake(*mutator, one.request);
+    const MutatorState state = mutator->state();
+    one.is_running = state == MutatorState::kManaged;
+    fenced |= state == MutatorState::kNative && !Impl::IsStopped(*mutator, /*fenced=*/false);
   }
+  if (fenced) ++impl_->handshake_fences;
   impl_->mutex.Unlock();
-  if (!asked.empty()) platform::HeavyFence();  // one for all of them
+  if (fenced) platform::HeavyFence();
+  // Who answers while this thread spins need not wake it. (Not even a mutator's state may be looked
+  // at here: it may have answered, and be gone.)
+  const uint64_t start = platform::NowNanos();
+  for (const Asked& one : asked) {
+    // Relaxed: what fn wrote is read after AwaitHandshake, which takes the lock.
+    impl_->SpinWhile(start, [&] {
+      return one.is_running && !one.request.done.load(std::memory_order_relaxed);
+    });
+  }
   for (Asked& one : asked) {
     Requester requester(*impl_);
-    AwaitHandshake(requester, one.target, one.request, /*fenced=*/true);
+    AwaitHandshake(requester, one.target, one.request, fenced);
   }
   if (is_own) Handshake(*self, fn);
 }
@@ -159,14 +179,18 @@ void SafepointManager::AwaitHandshake(Requester& requester, MutatorThread& targe
     step();
     impl.mutex.Lock();
   };
+  const auto fence = [&] {
+    unlocked([] { platform::HeavyFence(); });
+    ++impl.handshake_fences;
+    fenced = true;
+  };
   // Relaxed: set under the lock.
   while (!request.done.load(std::memory_order_relaxed)) {
     waiter.awaiting = &target;
     waiter.awaiting_release = false;
     if (request.queued) {
       if (!fenced && target.state() == MutatorState::kNative && !Impl::IsStopped(target, fenced)) {
-        unlocked([] { platform::HeavyFence(); });
-        fenced = true;
+        fence();
         continue;
       }
       if (Impl::IsStopped(target, fenced)) {
@@ -174,6 +198,7 @@ void SafepointManager::AwaitHandshake(Requester& requester, MutatorThread& targe
           // In this order: were the poll word empty between the two, the target could come back
           // from native state without seeing that it is held.
           impl.Raise(target, /*asked=*/false);
+          if (fenced) Impl::Detain(target);
           impl.UnqueueHandshake(target, request);
           // Release: see IsStopped, which reads it after having raised a hold under the lock.
           target.claimed_.store(true, std::memory_order_release);
@@ -197,8 +222,7 @@ void SafepointManager::AwaitHandshake(Requester& requester, MutatorThread& targe
       unlocked([&, name = target.name()] { impl.Report(name, waited, "handshake"); });
     } else if (!fenced && !waiter.awaiting_release) {
       if (!waiter.condition.WaitFor(impl.mutex, Impl::kFirstPark)) {
-        unlocked([] { platform::HeavyFence(); });
-        fenced = true;
+        fence();
       }
     } else if (watched) {
       waiter.condition.WaitFor(impl.mutex, next_report - waited);

@@ -213,6 +213,7 @@ TimeToSafepointStats SafepointManager::stats() const {
   stats.set_stops = impl_->set_stops;
   stats.handshakes = impl_->handshakes;
   stats.stop_fences = impl_->stop_fences;
+  stats.handshake_fences = impl_->handshake_fences;
   return stats;
 }
 

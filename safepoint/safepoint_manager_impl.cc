@@ -63,6 +63,13 @@ void SafepointManager::Impl::Lower(MutatorThread& target) {
   ATOLL_SCHEDULE_POINT("hold lowered");
 }
 
+void SafepointManager::Impl::Detain(MutatorThread& target) {
+  if (target.state() != MutatorState::kNative) return;
+  // Relaxed: read back under the lock, or with a hold.
+  target.poll_word_.fetch_or(MutatorThread::kDetained, std::memory_order_relaxed);
+  ATOLL_SCHEDULE_POINT("detained");
+}
+
 void SafepointManager::Impl::Undetain(MutatorThread& mutator) {
   // Relaxed, both: the bit is taken back under the lock only.
   if ((mutator.poll_word_.load(std::memory_order_relaxed) & MutatorThread::kDetained) == 0) return;
@@ -132,12 +139,8 @@ void SafepointManager::Impl::AwaitArrival(std::span<MutatorThread*> targets, boo
     for (size_t i = 0; i < pending.size();) {
       ATOLL_SCHEDULE_POINT("await arrival: look");
       if (IsStopped(*pending[i], fenced)) {
-        // Relaxed: read back under the lock, or with a hold. (A stop of the group runs one fence
-        // for all anyway.)
-        if (fenced && !group && pending[i]->state() == MutatorState::kNative) {
-          pending[i]->poll_word_.fetch_or(MutatorThread::kDetained, std::memory_order_relaxed);
-          ATOLL_SCHEDULE_POINT("detained");
-        }
+        // A stop of the group runs one fence for all anyway.
+        if (fenced && !group) Detain(*pending[i]);
         if (!first) last = pending[i];
         std::swap(pending[i], pending.back());
         pending = pending.first(pending.size() - 1);

@@ -88,6 +88,8 @@ struct SafepointManager::Impl {
 
   void Raise(MutatorThread& target, bool asked);
   void Lower(MutatorThread& target);
+  /// A mutator that is stopped, as is known after a fence: if it is native, it is detained.
+  static void Detain(MutatorThread& target);
   /// Before the mutator becomes managed, or is forgotten: it pays for having been detained once.
   static void Undetain(MutatorThread& mutator);
   /// After Lower, or when the group is given up: who waits for that with a Waiter of its own is
@@ -109,6 +111,9 @@ struct SafepointManager::Impl {
   // ---- Without it
 
   void NotifyReleased();
+  /// Spins, then yields, for up to kYieldNanos from `start`.
+  template <typename Unanswered>
+  void SpinWhile(uint64_t start, const Unanswered& unanswered) const;
   /// Waits until all of `targets`, on which holds have been raised, are stopped, and for a group
   /// no foreign function runs. Reorders `targets`. Returns with the lock held.
   void AwaitArrival(std::span<MutatorThread*> targets, bool group, const char* reason,
@@ -145,6 +150,7 @@ struct SafepointManager::Impl {
   uint64_t set_stops = 0;
   uint64_t handshakes = 0;
   uint64_t stop_fences = 0;
+  uint64_t handshake_fences = 0;
   // Read without the lock. Relaxed: a statistic.
   std::atomic<uint64_t> group_stops{0};
 };

@@ -45,10 +45,11 @@
 /// which every target answers for itself needs none. When all are stopped the requester runs its
 /// function, then takes its holds back.
 ///
-/// A mutator that StopMutators found native after a fence is *detained*: it keeps kDetained when
-/// the stop is over, so that it takes the lock to become managed, where it loses the bit. As long
-/// as it is native with that bit, stopping it again needs no fence: a thread that sleeps through
-/// all collections of its region costs one, and pays with one lock when it comes back.
+/// A mutator that StopMutators or a handshake found native after a fence is *detained*: it keeps
+/// kDetained when that is over, so that it takes the lock to become managed, where it loses the
+/// bit. As long as it is native with that bit, it is asked again without a fence: a thread that
+/// sleeps through all collections of its region costs one, and pays with one lock when it comes
+/// back.
 ///
 /// Who may raise. A requester raises all its holds at once, and only while nobody holds the
 /// requester itself and nobody else owns a stop of the whole group; it waits for that in kBlocked
@@ -294,6 +295,8 @@ struct TimeToSafepointStats {
   uint64_t handshakes = 0;
   /// Heavy fences that stops have run: at most one each.
   uint64_t stop_fences = 0;
+  /// Heavy fences that handshakes have run: at most one each, none where all answer.
+  uint64_t handshake_fences = 0;
   Histogram histogram;
 };
 

@@ -41,6 +41,38 @@ TEST(Detained, AMutatorThatStaysNativeCostsOneFence) {
   EXPECT_FALSE(sleeper.PollPending());
 }
 
+TEST(Detained, HandshakesCostAMutatorThatStaysNativeOneFence) {
+  SafepointManager manager;
+  TestMutator sleeper("sleeper");
+  TestMutator second("second");
+  ASSERT_TRUE(manager.Attach(&sleeper).ok());
+  int shaken = 0;
+  const auto shake_all = [&] { manager.HandshakeAll([&](MutatorThread&) { ++shaken; }); };
+  for (int i = 0; i < 10; ++i) shake_all();
+  EXPECT_EQ(shaken, 10);
+  EXPECT_EQ(manager.stats().handshake_fences, 1u);
+  // One for both, and then none for either, whoever asks.
+  ASSERT_TRUE(manager.Attach(&second).ok());
+  for (int i = 0; i < 10; ++i) shake_all();
+  EXPECT_EQ(shaken, 30);
+  EXPECT_EQ(manager.stats().handshake_fences, 2u);
+  MutatorThread* const set[] = {&sleeper, &second};
+  manager.StopMutators(set, "test", [](const StoppedScope&) {});
+  EXPECT_EQ(manager.stats().stop_fences, 0u);
+  // It comes back by way of the lock, once.
+  EXPECT_TRUE(sleeper.PollPending());
+  {
+    ManagedScope managed(sleeper);
+    EXPECT_FALSE(sleeper.PollPending());
+  }
+  EXPECT_FALSE(sleeper.PollPending());
+  manager.Handshake(sleeper, [&](MutatorThread&) { ++shaken; });
+  EXPECT_EQ(shaken, 31);
+  EXPECT_EQ(manager.stats().handshake_fences, 3u);
+  ASSERT_TRUE(manager.Detach(&sleeper).ok());
+  ASSERT_TRUE(manager.Detach(&second).ok());
+}
+
 TEST(Detained, AMutatorCanAskForStopsItself) {
   SafepointManager manager;
   RunningMutator other(manager, "other");
