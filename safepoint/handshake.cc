@@ -148,17 +148,15 @@ void SafepointManager::HandshakeAll(FunctionRef<void(MutatorThread&)> fn) {
   if (fenced) ++impl_->handshake_fences;
   impl_->mutex.Unlock();
   if (fenced) platform::HeavyFence();
-  // Who answers while this thread spins need not wake it. (Not even a mutator's state may be looked
-  // at here: it may have answered, and be gone.)
   const uint64_t start = platform::NowNanos();
-  for (const Asked& one : asked) {
-    // Relaxed: what fn wrote is read after AwaitHandshake, which takes the lock.
-    impl_->SpinWhile(start, [&] {
-      return one.is_running && !one.request.done.load(std::memory_order_relaxed);
-    });
-  }
   for (Asked& one : asked) {
     Requester requester(*impl_);
+    // Who answers while this thread spins need not wake it. (Not even the target's state may be
+    // looked at: it may have answered, and be gone.)
+    impl_->SpinWhile(start, [&one] {
+      // Relaxed: what fn wrote is read after AwaitHandshake, which takes the lock.
+      return one.is_running && !one.request.done.load(std::memory_order_relaxed);
+    });
     AwaitHandshake(requester, one.target, one.request, fenced);
   }
   if (is_own) Handshake(*self, fn);

@@ -1,7 +1,8 @@
 # ./run matrix [PRESET...]: the tests under every combination of preset, allocator and stress knob.
 # Each cell's outcome is kept in build/matrix/, so that a run of some presets keeps the others' rows.
 
-# LABEL|VARIABLE=VALUE ...: what the tests run under, one column of the table each.
+# LABEL|VARIABLE=VALUE ...[|TESTS]: what the tests run under, one column of the table each.
+# TESTS: the labels of those that run, where the knob takes from the others what they are about.
 knobs=(
   "no knob|"
   "collect often|ATOLL_STRESS_EVERY=7"
@@ -9,6 +10,7 @@ knobs=(
   "move everything|ATOLL_STRESS_MOVE=1"
   "poison|ATOLL_STRESS_POISON=1"
   "verify|ATOLL_VERIFY=1"
+  "born old|ATOLL_STRESS_OLD=1|stress fuzz som"
   "1 worker|ATOLL_WORKERS=1"
   "2 workers|ATOLL_WORKERS=2"
   "all of them|ATOLL_STRESS_EVERY=97 ATOLL_STRESS_MOVE=1 ATOLL_STRESS_POISON=1 ATOLL_VERIFY=1 ATOLL_WORKERS=2"
@@ -19,11 +21,12 @@ cell_environment="ATOLL_SEED=${ATOLL_SEED:-1} ATOLL_STRESS_OPS=${ATOLL_STRESS_OP
 rows=("release|jemalloc" "release|malloc" "clang|jemalloc" "clang|malloc" "debug|jemalloc"
   "debug|malloc" "asan|malloc" "tsan|malloc")
 
-run_cell() { # FOLDER PRESET ENVIRONMENT RESULT-FILE
-  local folder=$1 preset=$2 environment=$3 result=$4 log=${4%.result}.log summary
+run_cell() { # FOLDER PRESET ENVIRONMENT TESTS RESULT-FILE
+  local folder=$1 preset=$2 environment=$3 tests=$4 result=$5 log=${5%.result}.log summary
   # shellcheck disable=SC2086 # the environment is a list of assignments
   in_test_environment "$preset" env $cell_environment $environment ctest --test-dir "build/$folder" \
-    --output-on-failure --no-tests=error --parallel "$jobs" -LE '^(package|layering|models|full_size|knob)$' \
+    --output-on-failure --no-tests=error --parallel "$jobs" -L "^(${tests// /|})\$" \
+    -LE '^(package|layering|models|full_size|knob)$' \
     >"$log" 2>&1 </dev/null || true
   summary=$(sed -nE 's/^[0-9]+% tests passed, ([0-9]+) tests? failed out of ([0-9]+)$/\1 \2/p' "$log")
   case $summary in
@@ -34,14 +37,15 @@ run_cell() { # FOLDER PRESET ENVIRONMENT RESULT-FILE
 }
 
 write_table() { # FILE
-  local file=$1 row knob label cells fresh begin='<!-- matrix:begin -->' end='<!-- matrix:end -->'
+  local file=$1 row knob label environment tests cells fresh begin='<!-- matrix:begin -->' end='<!-- matrix:end -->'
   fresh=$(mktemp)
   {
     printf '%s\n\n' "$begin"
     printf '%s\n' "Written by \`./run matrix\`; each cell is one run of all tests, with" \
       "\`$cell_environment\`." "The columns:" ""
     for knob in "${knobs[@]}"; do
-      [ -z "${knob#*|}" ] || printf '%s\n' "- ${knob%%|*}: \`${knob#*|}\`"
+      IFS='|' read -r label environment tests <<<"$knob"
+      [ -z "$environment" ] || printf '%s\n' "- $label: \`$environment\`${tests:+, the tests of $tests}"
     done
     printf '\n| preset | off-heap memory |'
     for knob in "${knobs[@]}"; do printf ' %s |' "${knob%%|*}"; done
@@ -75,7 +79,7 @@ write_table() { # FILE
 }
 
 run_matrix() {
-  local row preset allocator folder knob label result bad=0 arguments
+  local row preset allocator folder knob label environment tests result bad=0 arguments
   local presets=("$@")
   [ ${#presets[@]} -gt 0 ] || presets=("${all_presets[@]}")
   for preset in "${presets[@]}"; do
@@ -94,9 +98,9 @@ run_matrix() {
     fi
     build "$preset" "$folder" all "${arguments[@]}"
     for knob in "${knobs[@]}"; do
-      label=${knob%%|*}
+      IFS='|' read -r label environment tests <<<"$knob"
       result=build/matrix/$preset-$allocator-${label// /_}.result
-      run_cell "$folder" "$preset" "${knob#*|}" "$result"
+      run_cell "$folder" "$preset" "$environment" "${tests:-.*}" "$result"
       note "matrix: $preset, $allocator, $label: $(<"$result")"
       [[ $(<"$result") == *passed ]] || bad=$((bad + 1))
       write_table docs/results.md

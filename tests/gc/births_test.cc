@@ -1,6 +1,7 @@
 // Where nearly all that is allocated survives, it is born old. Is nothing lost, and for how long?
 #include "heap/region_state.h"
 #include "tests/gc/gc_fixture.h"
+#include "tests/heap/stressed.h"
 
 namespace Atoll {
 namespace {
@@ -11,6 +12,8 @@ class Births : public GcTest {
     options().nursery_bytes = 64 * 1024;
     options().max_nursery_bytes = 128 * 1024;
   }
+  /// Tens of megabytes go through such nurseries: for many minutes, where each is verified.
+  bool IsVerified() { return heap().state().options.stress.verify; }
   static uint64_t BornOld(TestRegion& region) { return region.region().stats().born_old_bytes; }
   static bool AreOld(TestRegion& region) { return region.region().state().births_old; }
   static bool IsOldBlock(Mutator& mutator, ObjectPtr object) {
@@ -50,7 +53,9 @@ TEST_F(Births, AreOldOnceNearlyAllSurvivesTimeAndAgain) {
   EXPECT_TRUE(IsOldBlock(mutator, region.RootObject(1)));
   Minor(region);
   EXPECT_GE(BornOld(region), 100'000 * sizeof(PairObject));
-  EXPECT_EQ(region.region().stats().minors, minors + 1);
+  if (!IsStressed(heap())) {
+    EXPECT_EQ(region.region().stats().minors, minors + 1);
+  }
   ExpectValid();
   Major(region);
   ExpectDescending(region.RootObject(0), count);
@@ -75,6 +80,7 @@ TEST_F(Births, TheNurseryThatDidNotHelpIsGivenBack) {
 }
 
 TEST_F(Births, AreYoungAgainWhenTheirChildrenDie) {
+  if (IsVerified()) GTEST_SKIP() << "takes minutes; the stress suite verifies what is born old";
   TestRegion region(heap());
   Mutator& mutator = region.Enter();
   const size_t count = LiveUntilBornOld(region, 0);
@@ -84,7 +90,7 @@ TEST_F(Births, AreYoungAgainWhenTheirChildrenDie) {
   EXPECT_FALSE(AreOld(region));
   const uint64_t born_old = BornOld(region);
   EXPECT_LE(born_old, RegionState::kMostBornOld + (size_t{1} << 20));
-  for (size_t i = 0; i < 1'000'000; ++i) NewPair(mutator, 0);
+  for (size_t i = 0; i < 100'000; ++i) NewPair(mutator, 0);
   EXPECT_FALSE(AreOld(region));
   EXPECT_TRUE(IsYoung(mutator, NewPair(mutator, 1)));
   EXPECT_EQ(BornOld(region), born_old);
@@ -93,6 +99,7 @@ TEST_F(Births, AreYoungAgainWhenTheirChildrenDie) {
 }
 
 TEST_F(Births, AreTriedYoungNowAndThenAndOldAgainWhileAllSurvives) {
+  if (IsVerified()) GTEST_SKIP() << "takes minutes; the stress suite verifies what is born old";
   TestRegion region(heap());
   region.Enter();
   LiveUntilBornOld(region, 0);
@@ -158,8 +165,10 @@ TEST_F(BornOld, HolesAreFilledAndMemoryDoesNotGrow) {
     Link(region.mutator(), region.RootObject(0), ElementAt(i), pair);
   }
   ExpectThinned(region, kCount, 1);
-  // Some holes adjoin lines that are taken to be in use.
-  EXPECT_LE(region.region().stats().block_bytes, before + before / 4);
+  // Some holes adjoin lines that are taken to be in use. (Where everything is moved there is none.)
+  if (!IsStressed(heap())) {
+    EXPECT_LE(region.region().stats().block_bytes, before + before / 4);
+  }
   ExpectValid();
 }
 

@@ -1,6 +1,7 @@
 // Typed objects: are they made with their first values, and nothing else?
 #include "atoll/typed.h"
 
+#include "heap/heap_state.h"
 #include "tests/heap/heap_fixture.h"
 
 namespace Atoll {
@@ -62,7 +63,10 @@ TEST_F(Typed, WhatIsKeptIsFoundWhereACollectionHasLeftIt) {
     moves += parent->left.get() != leaf ? 1 : 0;
     root.Set(parent);
   }
-  EXPECT_GT(moves, 90u);
+  // The environment may ask for fewer.
+  if (heap().state().options.stress.collect_every == 1) {
+    EXPECT_GT(moves, 90u);
+  }
   EXPECT_EQ(initialized_, 100);
   int64_t i = 100;
   for (const TypedNode* node = root.get(); node != nullptr; node = node->right.get()) {

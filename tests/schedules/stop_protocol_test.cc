@@ -133,6 +133,17 @@ class World {
     });
   }
 
+  /// With those that are attached: all actors, and any guest.
+  void ShakeAll() {
+    int shaken = 0;
+    manager_.HandshakeAll([&](MutatorThread& mutator) {
+      ++asked_;
+      ++shaken;
+      Visit(nullptr, {&mutator}, [] {});
+    });
+    EXPECT_GE(shaken, actors());
+  }
+
   /// Runs its function if the target is away, else not at all.
   void TryToShake(Actor& target) {
     ++asked_;
@@ -341,6 +352,45 @@ TEST(StopProtocol, HandshakesAmidNativeTransitions) {
     threads.push_back([w] {
       for (int i = 0; i < 3; ++i) w->TryToShake(w->actor(0));
     });
+    return threads;
+  });
+}
+
+// Handshakes with all spin for who was running when it was asked, and run a fence only for who was
+// native: beside mutators that come back and are held, or are gone before they are looked at again.
+TEST(StopProtocol, HandshakesWithAllAmidNativeTransitions) {
+  ExploreWorld(2, [](World* w, uint64_t) {
+    Threads threads;
+    threads.push_back([w] {
+      Actor& self = w->actor(0);
+      for (int round = 0; round < 4; ++round) {
+        ManagedScope managed(self);
+        w->TouchHeap(self);
+      }
+    });
+    threads.push_back([w] {
+      Actor& self = w->actor(1);
+      self.LeaveNative();
+      for (int i = 0; i < 2; ++i) {
+        w->ShakeAll();
+        w->TouchHeap(self);
+      }
+      self.EnterNative();
+    });
+    threads.push_back([w] {
+      for (int i = 0; i < 2; ++i) w->ShakeAll();
+    });
+    threads.push_back([w] {
+      Actor guest(9);
+      EXPECT_TRUE(w->manager().Attach(&guest).ok());
+      {
+        ManagedScope managed(guest);
+        w->TouchHeap(guest);
+        guest.Poll();
+      }
+      EXPECT_TRUE(w->manager().Detach(&guest).ok());
+    });
+    threads.push_back([w] { w->StopSet(nullptr, {&w->actor(0), &w->actor(1)}); });
     return threads;
   });
 }
