@@ -1,5 +1,5 @@
 # ./run matrix [PRESET...]: the tests under every combination of preset, allocator and stress knob.
-# Each cell's outcome is kept in build/matrix/, so that a run of some presets keeps the others' rows.
+# The table in docs/results.md is the record: a run of some presets keeps the others' rows.
 
 # LABEL|VARIABLE=VALUE ...[|TESTS]: what the tests run under, one column of the table each.
 # TESTS: the labels of those that run, where the knob takes from the others what they are about.
@@ -36,9 +36,23 @@ run_cell() { # FOLDER PRESET ENVIRONMENT TESTS RESULT-FILE
   esac >"$result"
 }
 
+# One row of the table, from the results in build/matrix; nothing if there is none.
+row_of() { # ROW
+  local prefix=build/matrix/${1%|*}-${1#*|} knob label cell cells=() line
+  for knob in "${knobs[@]}"; do
+    label=${knob%%|*}
+    cell=$prefix-${label// /_}.result
+    [ ! -e "$cell" ] || cells+=("$cell")
+    line+=" $([ -e "$cell" ] && cat "$cell" || echo not run) |"
+  done
+  [ ${#cells[@]} -eq 0 ] || echo "| ${1%|*} | ${1#*|} | $(date -r "${cells[-1]}" +%F) |$line"
+}
+
 write_table() { # FILE
-  local file=$1 row knob label environment tests cells fresh begin='<!-- matrix:begin -->' end='<!-- matrix:end -->'
+  local file=$1 row line knob label environment tests fresh begin='<!-- matrix:begin -->' end='<!-- matrix:end -->'
   fresh=$(mktemp)
+  mkdir -p "$(dirname "$file")"
+  [ -e "$file" ] || printf '# Results\n' >"$file"
   {
     printf '%s\n\n' "$begin"
     printf '%s\n' "Written by \`./run matrix\`; each cell is one run of all tests, with" \
@@ -47,25 +61,21 @@ write_table() { # FILE
       IFS='|' read -r label environment tests <<<"$knob"
       [ -z "$environment" ] || printf '%s\n' "- $label: \`$environment\`${tests:+, the tests of $tests}"
     done
-    printf '\n| preset | off-heap memory |'
+    printf '\n| preset | off-heap memory | run on |'
     for knob in "${knobs[@]}"; do printf ' %s |' "${knob%%|*}"; done
-    printf '\n|---|---|'
+    printf '\n|---|---|---|'
     for knob in "${knobs[@]}"; do printf -- '---|'; done
     printf '\n'
     for row in "${rows[@]}"; do
-      printf '| %s | %s |' "${row%|*}" "${row#*|}"
-      for knob in "${knobs[@]}"; do
-        label=${knob%%|*}
-        cells=build/matrix/${row%|*}-${row#*|}-${label// /_}.result
-        if [ -e "$cells" ]; then printf ' %s |' "$(<"$cells")"; else printf ' not run |'; fi
-      done
-      printf '\n'
+      line=$(row_of "$row")
+      [ -n "$line" ] || line=$(grep -F "| ${row%|*} | ${row#*|} |" "$file" | tail -n 1) || true
+      [ "$(tr -dc '|' <<<"$line")" = "$(printf '|%.0s' "" "" "" "" "${knobs[@]}")" ] ||
+        line="| ${row%|*} | ${row#*|} | not run |$(printf ' |%.0s' "${knobs[@]}")"
+      printf '%s\n' "$line"
     done
     printf '\n%s\n' "$end"
   } >"$fresh"
 
-  mkdir -p "$(dirname "$file")"
-  [ -e "$file" ] || printf '# Results\n' >"$file"
   if grep -qxF -- "$begin" "$file" && grep -qxF -- "$end" "$file"; then
     awk -v table="$fresh" -v begin="$begin" -v end="$end" '
       $0 == begin { while ((getline line < table) > 0) print line; skipping = 1 }
@@ -96,6 +106,7 @@ run_matrix() {
       folder=$preset-malloc
       arguments=(-DATOLL_JEMALLOC=OFF -DATOLL_BUILD_BENCHMARKS=OFF)
     fi
+    rm -f "build/matrix/$preset-$allocator"-*.result
     build "$preset" "$folder" all "${arguments[@]}"
     for knob in "${knobs[@]}"; do
       IFS='|' read -r label environment tests <<<"$knob"
