@@ -1,4 +1,5 @@
 // Copying into another region: graphs of any size, what is refused, and weak things.
+#include "tests/heap/stressed.h"
 #include "tests/isolate/graph_fixture.h"
 
 namespace Atoll {
@@ -8,21 +9,21 @@ using ::testing::EndsWith;
 using ::testing::HasSubstr;
 
 TEST_F(GraphCopierTest, AListOfMillionsOfNodes) {
-  constexpr size_t kNodes = ATOLL_TSAN || ATOLL_ASAN ? 1'000'000 : 10'000'000;
+  const size_t nodes = IsSlow(heap()) ? 1'000'000 : 10'000'000;
   TestRegion source(heap());
   TestRegion receiver(heap());
   source.Enter();
-  MakeList(source, 0, 1, kNodes);
+  MakeList(source, 0, 1, nodes);
   Link(source.mutator(), source.RootObject(0), kB, source.RootObject(0));
   ASSERT_TRUE(CopyAndAdopt(source.mutator(), Ref{source.Root(0)}, receiver).ok());
-  ExpectList(receiver.RootObject(0), 1, kNodes);
+  ExpectList(receiver.RootObject(0), 1, nodes);
   EXPECT_EQ(Load(receiver.RootObject(0), kB), receiver.RootObject(0));
   EXPECT_NE(receiver.RootObject(0), source.RootObject(0));
   source.Leave();
   source.EndRegion();
   receiver.Enter();
   Major(receiver);
-  ExpectList(receiver.RootObject(0), 1, kNodes);
+  ExpectList(receiver.RootObject(0), 1, nodes);
   ExpectValid();
 }
 

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "atoll/handles.h"
+#include "tests/heap/stressed.h"
 #include "tests/messaging/messaging_fixture.h"
 
 namespace Atoll {
@@ -90,7 +91,7 @@ TEST_F(SendTest, GraphsKeepCyclesSharingAndHashes) {
 }
 
 TEST_F(SendTest, AListOfMillionsOfNodes) {
-  constexpr size_t kCount = ATOLL_TSAN || ATOLL_ASAN ? 1'000'000 : 10'000'000;
+  const size_t count = IsSlow(heap()) ? 1'000'000 : 10'000'000;
   size_t seen = 0;
   const Receiver receiver = SpawnReceiver([&](Isolate& isolate, Ref message) {
     for (ObjectPtr at = ObjectOf(message); at; at = Load(at, kA)) {
@@ -100,11 +101,11 @@ TEST_F(SendTest, AListOfMillionsOfNodes) {
     isolate.Exit();
   });
   RunIsolate([&](Isolate& isolate) {
-    MakeList(isolate, 0, 0, kCount);
+    MakeList(isolate, 0, 0, count);
     ExpectSent(isolate, receiver.to(), isolate.field(0));
   });
   EXPECT_EQ(exits.WaitFor(receiver.id).reason, ExitReason::kReturned);
-  EXPECT_EQ(seen, kCount);
+  EXPECT_EQ(seen, count);
 }
 
 TEST_F(SendTest, TheSendersGraphIsItsOwnStill) {
