@@ -93,5 +93,9 @@ bench_som_gc_share() {
           figure("gc_share", $2, "%")
           figure("processor_time", $5, "ms")
         }'
-  done
+  done | awk '
+    { print }
+    $3 ~ /^(minor|major)_time\./ { collecting += $4 }
+    $3 ~ /^processor_time\./ { all += $4 }
+    END { if (all > 0) printf "atoll som_gc_share gc_share %.1f %%\n", 100 * collecting / all }'
 }
