@@ -22,35 +22,15 @@ CLASS
 # Spawning and keeping an isolate, by the size of the program that they share: the medians of five
 # rounds, each with all sizes, since what memory costs to touch first changes from minute to minute.
 bench_som_spawn() {
-  local folder count round
+  local folder count round rounds=5
   folder=$(mktemp -d)
   generate_classes 10000 "$folder"
-  for round in 1 2 3 4 5; do
+  for ((round = 0; round < rounds; ++round)); do
     for count in 10 100 1000 10000; do
       build/release/som -cp "$som_classes:$folder" SomSpawn "$count" 100000
     done
-  done | median_figures
+  done | sort -k3,3V -k4,4g | awk -v rounds="$rounds" 'NR % rounds == int(rounds / 2) + 1'
   rm -rf "$folder"
-}
-
-# Of lines of figures, several of each: its median, in the order of its first appearance.
-median_figures() {
-  awk '
-    { figure = $1 " " $2 " " $3; unit[figure] = $5; values[figure, ++count[figure]] = $4 }
-    count[figure] == 1 { order[++figures] = figure }
-    END {
-      for (i = 1; i <= figures; ++i) {
-        figure = order[i]
-        for (j = 2; j <= count[figure]; ++j) {
-          value = values[figure, j]
-          for (k = j; k > 1 && values[figure, k - 1] + 0 > value + 0; --k) {
-            values[figure, k] = values[figure, k - 1]
-          }
-          values[figure, k] = value
-        }
-        print figure, values[figure, int((count[figure] + 1) / 2)], unit[figure]
-      }
-    }'
 }
 
 bench_som_parallel() {

@@ -67,6 +67,7 @@ write_table() { # FILE
     for knob in "${knobs[@]}"; do printf -- '---|'; done
     printf '\n'
     for row in "${rows[@]}"; do
+      # A row that was not run now is an earlier run's, unless the columns have changed since.
       line=$(row_of "$row")
       [ -n "$line" ] || line=$(grep -F "| ${row%|*} | ${row#*|} |" "$file" | tail -n 1) || true
       [ "$(tr -dc '|' <<<"$line")" = "$(printf '|%.0s' "" "" "" "" "${knobs[@]}")" ] ||

@@ -6,14 +6,15 @@
 namespace Atoll {
 namespace {
 
+// Tens of megabytes go through nurseries of 64 KiB.
+constexpr char kTooLong[] = "takes minutes; the stress suite verifies what is born old";
+
 class Births : public GcTest {
  protected:
   Births() {
     options().nursery_bytes = 64 * 1024;
     options().max_nursery_bytes = 128 * 1024;
   }
-  /// Tens of megabytes go through such nurseries: for many minutes, where each is verified.
-  bool IsVerified() { return heap().state().options.stress.verify; }
   static uint64_t BornOld(TestRegion& region) { return region.region().stats().born_old_bytes; }
   static bool AreOld(TestRegion& region) { return region.region().state().births_old; }
   static bool IsOldBlock(Mutator& mutator, ObjectPtr object) {
@@ -80,7 +81,7 @@ TEST_F(Births, TheNurseryThatDidNotHelpIsGivenBack) {
 }
 
 TEST_F(Births, AreYoungAgainWhenTheirChildrenDie) {
-  if (IsVerified()) GTEST_SKIP() << "takes minutes; the stress suite verifies what is born old";
+  if (IsVerified(heap())) GTEST_SKIP() << kTooLong;
   TestRegion region(heap());
   Mutator& mutator = region.Enter();
   const size_t count = LiveUntilBornOld(region, 0);
@@ -99,7 +100,7 @@ TEST_F(Births, AreYoungAgainWhenTheirChildrenDie) {
 }
 
 TEST_F(Births, AreTriedYoungNowAndThenAndOldAgainWhileAllSurvives) {
-  if (IsVerified()) GTEST_SKIP() << "takes minutes; the stress suite verifies what is born old";
+  if (IsVerified(heap())) GTEST_SKIP() << kTooLong;
   TestRegion region(heap());
   region.Enter();
   LiveUntilBornOld(region, 0);

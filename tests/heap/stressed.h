@@ -11,10 +11,10 @@ inline bool IsStressed(const Heap& heap) {
   return knobs.collect_every != 0 || knobs.every_allocation || knobs.move_everything ||
          knobs.verify;
 }
-/// Sanitized, or verified before and after each collection: what is large should be smaller then.
-inline bool IsSlow(const Heap& heap) {
-  return ATOLL_TSAN || ATOLL_ASAN || heap.state().options.stress.verify;
-}
+/// Before and after each collection.
+inline bool IsVerified(const Heap& heap) { return heap.state().options.stress.verify; }
+/// What is large should be smaller then.
+inline bool IsSlow(const Heap& heap) { return ATOLL_TSAN || ATOLL_ASAN || IsVerified(heap); }
 
 }  // namespace Atoll
 
