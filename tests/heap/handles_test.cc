@@ -1,6 +1,7 @@
 // Do handles hold, follow and let go?
 #include <thread>
 
+#include "heap/mutator_record.h"
 #include "tests/heap/heap_fixture.h"
 
 namespace Atoll {
