@@ -17,3 +17,6 @@ add_custom_command(
   COMMENT "Checking that no layer includes one above it"
   VERBATIM)
 add_custom_target(atoll_layers ALL DEPENDS "${atoll_layer_stamp}")
+foreach(layer IN LISTS ATOLL_PRESENT_LAYERS)
+  add_dependencies(atoll_${layer} atoll_layers)
+endforeach()

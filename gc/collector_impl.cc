@@ -82,7 +82,7 @@ void CollectorImpl::CollectStopped(RegionState& region, Kind kind, int workers,
     region.stats.live_bytes = major.counters().old_bytes;
     if (heap_.options.gc_log != nullptr) LogMajor(region, major, now - major_start);
   }
-  heap_.pool.Decay();
+  heap_.pool.Decay(BlockPool::kDecayInPassingChunks);
   const uint64_t pause = platform::NowNanos() - start;
   ++(kind == Kind::kMinor ? region.stats.minors : region.stats.majors);
   region.stats.collection_nanos += pause;

@@ -162,20 +162,23 @@ class SharedVerifier {
     Status status;
     ForEachSharedBlock([&](BlockIndex block, bool) {
       ForEachObject(heap_, block, [&](uintptr_t object) {
-        if (status.ok()) status = CheckObject(object);
+        if (status.ok()) status = CheckObject(object, "the shared ");
       });
     });
+    for (const uintptr_t object : program_) {
+      if (status.ok()) status = CheckObject(object, "the Program object ");
+    }
     return status;
   }
 
-  Status CheckObject(uintptr_t object) {
+  Status CheckObject(uintptr_t object, const char* what) {
     Status status;
     ForEachSlotOf(heap_, object, [&](Slot slot) {
       const Word word = slot.Load().word;
       if (!status.ok() || !encoding_.RefersInto(word, space_.base(), space_.size())) return;
       const uintptr_t target = encoding_.Decode(word);
       if (IsSharedObject(target)) return;
-      status = Violated("I2: slot +" + std::to_string(slot.address() - object) + " of the shared " +
+      status = Violated("I2: slot +" + std::to_string(slot.address() - object) + " of " + what +
                         DescribeObject(heap_, object) + " refers to " + DescribeTarget(target) +
                         PathTo(object));
     });

@@ -337,22 +337,6 @@ Status VerifyBlocks(HeapState& heap) {
                     std::to_string(mapped_blocks) + " blocks, but " + std::to_string(free_blocks) +
                     " are free and " + std::to_string(owned) + " are owned");
   }
-  heap.program.ForEachBlock([&](BlockIndex block) {
-    ForEachObject(heap, block, [&](uintptr_t object) {
-      ForEachSlotOf(heap, object, [&](Slot slot) {
-        const Word word = slot.Load().word;
-        if (!status.ok() || !heap.options.encoding.IsRef(word)) return;
-        const uintptr_t target = heap.options.encoding.Decode(word);
-        if (!space.Contains(target) || (space.tag(space.BlockOf(target)) & tag::kShared) != 0)
-          return;
-        status = Violated(
-            "I2: slot +" + std::to_string(slot.address() - object) + " of the Program object \"" +
-            heap.types.OfHeader(HeaderOf(object).load()).name() + "\" at " + Hex(object) +
-            " refers to a private object, a \"" +
-            heap.types.OfHeader(HeaderOf(target).load()).name() + "\" at " + Hex(target));
-      });
-    });
-  });
   return status;
 }
 

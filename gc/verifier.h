@@ -27,11 +27,11 @@ inline Status Violated(std::string message) {
 Status VerifyRegion(RegionState& region, bool regions_are_held = false);
 
 /// With all mutators stopped: I4 over the whole heap (every block free, a region's, Shared's or
-/// Program's), and I2 for Program objects.
+/// Program's).
 Status VerifyBlocks(HeapState& heap);
 
 /// With all mutators stopped, the heap's regions_mutex held and its regions verified:
-///  - I2: shared objects and GroupRoots refer to starts of objects of Shared and Program alone;
+///  - I2: objects of Shared and Program, and GroupRoots, refer to starts of such objects alone;
 ///  - what GroupRoots::Verify checks;
 ///  - I4: each block of the Shared space is in one list, tagged for it, and they add up;
 ///  - I6: its mark bits are starts of objects of registered types that do not overlap, and the

@@ -277,27 +277,38 @@ bool BlockPool::AddExternalBytes(int64_t delta) {
   return FitsLocked(0, Allowance::kLimit);
 }
 
-uint64_t BlockPool::Decay() {
-  platform::MutexLock lock(mutex_);
-  if (whole_.head == nullptr) return kNever;
-  const uint64_t now = platform::NowNanos();
-  if (now < next_decay_) return next_decay_ - now;
-  const uint64_t wait = options_.decay_nanos / 4;
-  next_decay_ = wait > kNever - now ? kNever : now + wait;
-  if (now < options_.decay_nanos) return options_.decay_nanos - now;
-  const uint64_t oldest = ReturnLocked(now - options_.decay_nanos);
-  if (oldest == kNever) return kNever;
-  return std::max(next_decay_, oldest + options_.decay_nanos) - now;
+uint64_t BlockPool::Decay(size_t most) {
+  std::vector<BlockIndex> due;
+  const uint64_t after = [&] {
+    platform::MutexLock lock(mutex_);
+    if (whole_.head == nullptr) return kNever;
+    const uint64_t now = platform::NowNanos();
+    if (now < next_decay_) return next_decay_ - now;
+    if (now < options_.decay_nanos) return options_.decay_nanos - now;
+    const uint64_t oldest = TakeOutLocked(now - options_.decay_nanos, most, due);
+    if (due.size() == most) return uint64_t{0};
+    const uint64_t wait = options_.decay_nanos / 4;
+    next_decay_ = wait > kNever - now ? kNever : now + wait;
+    if (oldest == kNever) return kNever;
+    return std::max(next_decay_, oldest + options_.decay_nanos) - now;
+  }();
+  ReturnToSystem(due);
+  return after;
 }
 
 void BlockPool::ReturnFreeChunks() {
-  platform::MutexLock lock(mutex_);
-  ReturnLocked(UINT64_MAX);
+  std::vector<BlockIndex> due;
+  {
+    platform::MutexLock lock(mutex_);
+    TakeOutLocked(UINT64_MAX, SIZE_MAX, due);
+  }
+  ReturnToSystem(due);
 }
 
-uint64_t BlockPool::ReturnLocked(uint64_t free_since_before) {
+uint64_t BlockPool::TakeOutLocked(uint64_t free_since_before, size_t most,
+                                  std::vector<BlockIndex>& due) {
   uint64_t oldest = kNever;
-  for (Chunk* chunk = whole_.head; chunk != nullptr;) {
+  for (Chunk* chunk = whole_.head; chunk != nullptr && due.size() < most;) {
     Chunk* next = chunk->next;
     if (chunk->free_since <= free_since_before) {
       whole_.Remove(chunk);
@@ -306,17 +317,22 @@ uint64_t BlockPool::ReturnLocked(uint64_t free_since_before) {
       for (BlockIndex block = chunk->first; block < chunk->first + kBlocksPerChunk; ++block) {
         space_.info(block).space = Space::kUnmapped;
       }
-      const BlockIndex first = chunk->first;
-      UnpoisonMemory(space_.AddressOf(first), kChunkSize);
-      space_.ReturnChunks(first, 1);
       if (chunk->user != kNoUser) UseLocked(nullptr, chunk->user);
-      chunks_.erase(first);
+      due.push_back(chunk->first);
+      chunks_.erase(chunk->first);
     } else {
       oldest = std::min(oldest, chunk->free_since);
     }
     chunk = next;
   }
   return oldest;
+}
+
+void BlockPool::ReturnToSystem(const std::vector<BlockIndex>& chunks) const {
+  for (const BlockIndex first : chunks) {
+    UnpoisonMemory(space_.AddressOf(first), kChunkSize);
+    space_.ReturnChunks(first, 1);
+  }
 }
 
 size_t BlockPool::mapped_blocks() const {

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <unordered_map>
+#include <vector>
 
 #include "atoll/function_ref.h"
 #include "heap/address_space.h"
@@ -49,9 +50,12 @@ class BlockPool {
   bool AddExternalBytes(int64_t delta);
 
   static constexpr uint64_t kNever = UINT64_MAX;
-  /// Gives chunks back that were free for decay_nanos; looks at most four times in that time.
-  /// Returns after how many nanoseconds there may be more to give back; kNever: no chunk is free.
-  uint64_t Decay();
+  /// What the end of a collection or of a region pays for, some 0.3 ms: others may have freed much.
+  static constexpr size_t kDecayInPassingChunks = 4;
+  /// Gives chunks back that were free for decay_nanos, at most `most`; looks at most four times in
+  /// that time while none is due. Returns after how many nanoseconds there may be more to give
+  /// back; kNever: no chunk is free. Others take and give blocks meanwhile.
+  uint64_t Decay(size_t most = SIZE_MAX);
   /// Gives every free chunk back.
   void ReturnFreeChunks();
 
@@ -84,8 +88,11 @@ class BlockPool {
     void Remove(Chunk* chunk);
   };
 
-  /// Returns when the oldest of those that stay became free; kNever: none stay.
-  uint64_t ReturnLocked(uint64_t free_since_before);
+  /// Moves the chunks that are wholly free since then to `due`, at most `most`. Returns when the
+  /// oldest of those that stay became free; kNever: none stay.
+  uint64_t TakeOutLocked(uint64_t free_since_before, size_t most, std::vector<BlockIndex>& due);
+  /// Without the lock: what the system takes its time for is no matter of the heap's other regions.
+  void ReturnToSystem(const std::vector<BlockIndex>& chunks) const;
   bool FitsLocked(size_t blocks, Allowance allowance) const;
   /// Lets go of the lock meanwhile: others may take what the limit leaves.
   Chunk* AddChunksLocked(size_t count);

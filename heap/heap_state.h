@@ -65,7 +65,8 @@ struct HeapState {
   Histogram major_pauses;
   Histogram group_pauses;
   uint64_t promoted_bytes = 0;
-  uint64_t adoptions_of_gone_regions = 0;
+
+  std::atomic<uint64_t> adoptions{0};  // relaxed: a statistic
 
   // Relaxed, both: only distinct values matter.
   std::atomic<uint64_t> hash_state;

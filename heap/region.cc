@@ -65,15 +65,11 @@ Region::~Region() {
     region.heap.region_count.store(region.heap.regions.size(),
                                    std::memory_order_relaxed);  // statistic
   }
-  {
-    platform::MutexLock lock(region.heap.stats_mutex);
-    region.heap.adoptions_of_gone_regions += region.stats.adoptions;
-  }
   region.persistents->Clear(/*close=*/true);
   RunFinalizers(region.FreeEverything());
   region.FreeList(region.spare_young);
   if (region.own != nullptr) region.heap.space->ReturnPartId(region.own->raw_id);
-  region.heap.pool.Decay();
+  region.heap.pool.Decay(BlockPool::kDecayInPassingChunks);
 }
 
 Heap& Region::heap() const { return *state_->heap.heap; }
@@ -132,6 +128,7 @@ Status Region::Adopt(Region& source) {
                                   std::memory_order_relaxed);
       from.eden_blocks = from.survivor_bytes = from.young_large_bytes = 0;
       ++to.stats.adoptions;
+      to.heap.adoptions.fetch_add(1, std::memory_order_relaxed);  // statistic
       // As where they are added: whoever is given much may allocate little.
       if (external > 0 && to.OldBytes() > to.OldLimit()) {
         for (Mutator* mutator : to.mutators) mutator->RequestPoll(poll_bits::kCollect);

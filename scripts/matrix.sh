@@ -12,7 +12,7 @@ knobs=(
   "verify|ATOLL_VERIFY=1"
   "born old|ATOLL_STRESS_OLD=1|stress fuzz som"
   "1 worker|ATOLL_WORKERS=1"
-  "2 workers|ATOLL_WORKERS=2"
+  "2 workers|ATOLL_WORKERS=2 ATOLL_STRESS_PARALLEL=1"
   "all of them|ATOLL_STRESS_EVERY=97 ATOLL_STRESS_MOVE=1 ATOLL_STRESS_POISON=1 ATOLL_VERIFY=1 ATOLL_WORKERS=2"
 )
 # Holds for every cell: the stress suite with fewer operations than `./run test` gives it.
@@ -55,7 +55,8 @@ write_table() { # FILE
   [ -e "$file" ] || printf '# Results\n' >"$file"
   {
     printf '%s\n\n' "$begin"
-    printf '%s\n' "Written by \`./run matrix\`; each cell is one run of all tests, with" \
+    printf '%s\n' "Written by \`./run matrix\`; each cell is one run of the tests, those of installing, layers and" \
+      "models of protocols left out, with" \
       "\`$cell_environment\`." "The columns:" ""
     for knob in "${knobs[@]}"; do
       IFS='|' read -r label environment tests <<<"$knob"

@@ -196,6 +196,7 @@ class Region {
   /// Changes the limit (0: none). Any thread.
   void SetLimit(size_t limit_bytes);
 
+  /// By a managed mutator of the region, or while none is managed: collections write it. O(1).
   RegionStats stats() const;
   RegionState& state() const { return *state_; }
 
@@ -228,9 +229,9 @@ class Heap {
   Status CollectAll();
 
   /// Gives memory back to the system that has been free for decay_nanos, and returns after how many
-  /// nanoseconds there may be more (UINT64_MAX: none is free). Collections do this at their end,
-  /// and groups of isolates all the time; without one, whoever stops collecting calls it. Any
-  /// thread, in any state; a lock, O(memory that is free).
+  /// nanoseconds there may be more (UINT64_MAX: none is free). Collections do this with up to 8
+  /// MiB at their end, and groups of isolates all the time; without one, whoever stops collecting
+  /// calls it. Any thread, in any state; O(memory that is free), most of it without a lock.
   uint64_t ReturnFreeMemory();
 
   /// From now on group collections keep what `roots` visits. It must stay until it is removed,
@@ -239,12 +240,14 @@ class Heap {
   void AddGroupRoots(GroupRoots* roots);
   void RemoveGroupRoots(GroupRoots* roots);
 
-  /// Checks invariants I1 to I6 over everything, with all mutators stopped. The Status names the
-  /// first violation and the path from a root to it.
+  /// Checks invariants I1 to I4 and I6 (docs/architecture.md) over everything, with all mutators
+  /// stopped, for which I5 holds. The Status names the first violation, and where it is a
+  /// reference the path to it from a root.
   Status Verify();
 
   SafepointManager& safepoints() const;
   const RefEncoding& encoding() const;
+  /// Any thread, in any state; locks, O(regions).
   HeapStats stats() const;
   HeapState& state() const { return *state_; }
 

@@ -142,7 +142,8 @@ class Mutator final : public MutatorThread {
 
   // ---- Barriers (see also Store below)
 
-  /// Until the next poll, plain stores into `object` need no barrier: it is scanned as a whole.
+  /// Until the next point that may collect (a poll, an allocation), plain stores into `object` need
+  /// no barrier: it is scanned as a whole.
   void RememberForStores(ObjectPtr object);
 
   // ---- Collecting

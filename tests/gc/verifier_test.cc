@@ -102,7 +102,29 @@ TEST_F(Verifier, FindsAPrivateValueInAProgramObject) {
   const ObjectPtr program = heap().AllocateProgram(*types().array, 10);
   region.SetRoot(0, NewPair(mutator, 1));
   SlotAt(program, ElementAt(3)).StoreRaw(RefOf(region.RootObject(0)));
-  EXPECT_THAT(MessageOfBrokenHeap(), AllOf(HasSubstr("Array"), HasSubstr("Pair")));
+  EXPECT_THAT(MessageOfBrokenHeap(), AllOf(HasSubstr("I2"), HasSubstr("Program object \"Array\""),
+                                           HasSubstr("Pair"), HasSubstr("the Program space")));
+  SlotAt(program, ElementAt(3)).StoreRaw(Ref{});
+  ExpectValid();
+}
+
+TEST_F(Verifier, FindsWhereProgramObjectsReferToNoObject) {
+  options().decay_nanos = 1;
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter();
+  const ObjectPtr program = heap().AllocateProgram(*types().array, 10);
+  const uintptr_t freed = mutator.AllocateArray(*types().bytes, 10 << 20).address();
+  Major(region);
+  while (heap().ReturnFreeMemory() != UINT64_MAX) platform::YieldThread();
+  const struct {
+    uintptr_t target;
+    const char* what;
+  } wrong[] = {{program.address() + 2 * kGranule, "no object starts"}, {freed, "free memory"}};
+  for (const auto& [target, what] : wrong) {
+    SlotAt(program, ElementAt(3)).StoreRaw(Ref{target});
+    EXPECT_THAT(MessageOfBrokenHeap(),
+                AllOf(HasSubstr("Program object \"Array\""), HasSubstr(Hex(target)), HasSubstr(what)));
+  }
   SlotAt(program, ElementAt(3)).StoreRaw(Ref{});
   ExpectValid();
 }

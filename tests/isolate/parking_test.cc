@@ -119,6 +119,18 @@ class ParkingTest : public IsolateTest {
     for (Keeper& keeper : keepers_) WaitFor(keeper, rounds);
   }
 
+  size_t Parked() {
+    size_t parked = 0;
+    const Status status = heap().safepoints().RunWithMutatorsStopped(
+        SafepointLevel::kGC, "test", [&](const StoppedScope&) {
+          group().state().isolates.ForEach([&](IsolateRecord& record) {
+            if (!record.inbox.is_closed() && record.state().parked) ++parked;
+          });
+        });
+    EXPECT_TRUE(status.ok());
+    return parked;
+  }
+
   std::deque<Keeper> keepers_;
 
  private:
@@ -228,19 +240,7 @@ TEST_F(ParkingTest, ParkedIsolatesOwnNoBlock) {
   constexpr size_t kIsolates = 200;
   for (size_t i = 0; i < kIsolates; ++i) StartWithGraph();
   Drive(1);
-  size_t parked = 0;
-  ASSERT_TRUE(heap()
-                  .safepoints()
-                  .RunWithMutatorsStopped(SafepointLevel::kGC, "test",
-                                          [&](const StoppedScope&) {
-                                            group().state().isolates.ForEach(
-                                                [&](IsolateRecord& record) {
-                                                  if (record.inbox.is_closed()) return;
-                                                  if (record.state().parked) ++parked;
-                                                });
-                                          })
-                  .ok());
-  EXPECT_GE(parked, kIsolates - 3);
+  EXPECT_GE(Parked(), kIsolates - 3);
   EXPECT_LT(heap().stats().region_bytes, kIsolates / 2 * kBlockSize);
 }
 
@@ -254,6 +254,7 @@ TEST_F(ParkingTest, MoreThanTheBoundIsNotParkedAndStays) {
           });
   }
   Drive(10);
+  EXPECT_EQ(Parked(), 0u);
   ExpectValid();
 }
 

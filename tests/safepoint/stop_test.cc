@@ -214,6 +214,7 @@ TEST(GroupStop, InsideAStopOfASet) {
   RunningMutator a(manager, "a");
   RunningMutator b(manager, "b");
   MutatorThread* const set[] = {&a.mutator()};
+  int runs = 0;
   manager.StopMutators(set, "set", [&](const StoppedScope&) {
     EXPECT_EQ(
         manager
@@ -225,12 +226,15 @@ TEST(GroupStop, InsideAStopOfASet) {
                                             [&](const StoppedScope&) {
                                               EXPECT_TRUE(StandsStill(a));
                                               EXPECT_TRUE(StandsStill(b));
+                                              ++runs;
                                             })
                     .ok());
     EXPECT_TRUE(StandsStill(a));
     const uint64_t before = b.steps();
     WaitUntil([&] { return b.steps() > before; });
+    ++runs;
   });
+  EXPECT_EQ(runs, 2);
 }
 
 TEST(GroupStop, ASetInsideItIsFree) {

@@ -44,7 +44,12 @@ TEST(WorkerPool, ClampsTheNumber) {
 TEST(WorkerPool, WithOneWorkerAllIsOnTheCaller) {
   WorkerPool pool(1);
   const std::thread::id caller = std::this_thread::get_id();
-  pool.Run(1, [&](int) { EXPECT_EQ(std::this_thread::get_id(), caller); });
+  int runs = 0;
+  pool.Run(1, [&](int) {
+    EXPECT_EQ(std::this_thread::get_id(), caller);
+    ++runs;
+  });
+  EXPECT_EQ(runs, 1);
 }
 
 TEST(WorkerPool, SeveralThreadsRunAtOnceAndNeverEachOthersWork) {

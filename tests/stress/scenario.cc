@@ -303,7 +303,7 @@ uint64_t SeedFromEnvironment() { return NumberFromEnvironment("ATOLL_SEED", 20'2
 
 uint64_t OperationsFromEnvironment() {
   return NumberFromEnvironment("ATOLL_STRESS_OPS",
-                               ATOLL_TSAN || ATOLL_ASAN ? 1'500'000 : 5'000'000);
+                               ATOLL_TSAN || ATOLL_ASAN ? 1'300'000 : 4'400'000);
 }
 
 Totals RunScenario(const Scenario& scenario, uint64_t seed, uint64_t operations) {
