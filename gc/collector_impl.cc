@@ -35,6 +35,10 @@ void CollectorImpl::VerifyStopped(RegionState& region, const char* when) {
               status.message().c_str());
 }
 
+const char* CollectorImpl::ToString(Kind kind) {
+  return kind == Kind::kMinor ? "minor" : kind == Kind::kMajor ? "major" : "group";
+}
+
 void CollectorImpl::RunMinor(RegionState& region, Kind kind, int group_workers,
                              std::vector<Finalizer>& due) {
   MinorCollection::Plan plan = pacing::PlanMinor(region, group_workers);
@@ -51,7 +55,8 @@ void CollectorImpl::RunMinor(RegionState& region, Kind kind, int group_workers,
   region.stats.promoted_bytes += minor.counters().old_bytes;
   pacing::AfterMinor(region, minor, nanos);
   if (heap_.options.gc_log != nullptr) {
-    LogMinor(region, plan, minor, nanos);
+    if (kind == Kind::kMinor && pacing::MajorIsDue(region)) kind = Kind::kMajor;
+    LogMinor(region, ToString(kind), plan, minor, nanos);
   }
 }
 
@@ -80,7 +85,9 @@ void CollectorImpl::CollectStopped(RegionState& region, Kind kind, int workers,
     const uint64_t now = platform::NowNanos();
     pacing::AfterMajor(region, now - major_start, now);
     region.stats.live_bytes = major.counters().old_bytes;
-    if (heap_.options.gc_log != nullptr) LogMajor(region, major, now - major_start);
+    if (heap_.options.gc_log != nullptr) {
+      LogMajor(region, ToString(kind), major, now - major_start);
+    }
   }
   heap_.pool.Decay(BlockPool::kDecayInPassingChunks);
   const uint64_t pause = platform::NowNanos() - start;

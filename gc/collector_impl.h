@@ -26,6 +26,7 @@ class CollectorImpl final : public Collector {
 
  private:
   enum class Kind : uint8_t { kMinor, kMajor, kGroup };
+  static const char* ToString(Kind kind);
 
   /// Runs fn with the region's collection_mutex held and its other mutators stopped; then runs
   /// what finalizers became due. `wanted` is asked before the others are stopped, and when they

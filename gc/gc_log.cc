@@ -7,8 +7,10 @@
 namespace Atoll {
 namespace {
 
-nlohmann::ordered_json Begin(const char* event, const RegionState& region, uint64_t nanos) {
+nlohmann::ordered_json Begin(const char* event, const char* part_of, const RegionState& region,
+                             uint64_t nanos) {
   return {{"event", event},
+          {"part_of", part_of},
           {"time", platform::NowNanos()},
           {"heap", region.heap.options.name},
           {"region", region.options.name},
@@ -24,9 +26,9 @@ void Emit(const HeapOptions& options, const nlohmann::ordered_json& line) {
 
 }  // namespace
 
-void LogMinor(const RegionState& region, const MinorCollection::Plan& plan,
+void LogMinor(const RegionState& region, const char* part_of, const MinorCollection::Plan& plan,
               const MinorCollection& minor, uint64_t nanos) {
-  auto line = Begin("minor", region, nanos);
+  auto line = Begin("minor", part_of, region, nanos);
   line["workers"] = plan.workers;
   line["promote_all"] = plan.promote_all;
   line["in_place"] = plan.in_place;
@@ -42,8 +44,10 @@ void LogMinor(const RegionState& region, const MinorCollection::Plan& plan,
   Emit(region.heap.options, line);
 }
 
-void LogMajor(const RegionState& region, const MajorCollection& major, uint64_t nanos) {
-  auto line = Begin("major", region, nanos);
+void LogMajor(const RegionState& region, const char* part_of, const MajorCollection& major,
+              uint64_t nanos) {
+  auto line = Begin("major", part_of, region, nanos);
+  line["workers"] = major.workers();
   line["live_bytes"] = major.counters().old_bytes;
   line["objects"] = major.counters().objects;
   line["candidate_blocks"] = major.candidate_blocks();
@@ -56,6 +60,7 @@ void LogMajor(const RegionState& region, const MajorCollection& major, uint64_t 
 
 void LogGroup(const HeapState& heap, size_t regions, const SharedCounters& shared, uint64_t nanos) {
   Emit(heap.options, {{"event", "group"},
+                      {"part_of", "group"},
                       {"time", platform::NowNanos()},
                       {"heap", heap.options.name},
                       {"nanos", nanos},

@@ -33,6 +33,7 @@ class MajorCollection {
   void EvacuateAdopted(std::vector<Finalizer>& due);
 
   const TraceCounters& counters() const { return counters_; }
+  int workers() const { return plan_.workers; }
   size_t candidate_blocks() const { return candidate_blocks_; }
   /// Moved by EvacuateAdopted; counted in counters(), too, once.
   size_t evacuated_adopted_bytes() const { return evacuated_adopted_bytes_; }

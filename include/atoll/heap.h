@@ -148,7 +148,10 @@ struct HeapOptions {
   ViolationHandler violation_handler = nullptr;  ///< null: writes the message to standard error
   void* violation_data = nullptr;
   SafepointOptions safepoint;
-  /// Called with one JSON object per collection (no newline). ATOLL_LOG=gc: to standard error.
+  /// Called with one JSON object (no newline) for each collection and each step of one: a major
+  /// collection begins with a minor, a group collection is made of both for each region; part_of
+  /// says what a step belongs to. By the collecting threads, several at once. ATOLL_LOG=gc: to
+  /// standard error.
   void (*gc_log)(const char* line, void* data) = nullptr;
   void* gc_log_data = nullptr;
 };

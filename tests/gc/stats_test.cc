@@ -1,8 +1,15 @@
 // Do counters and log say what happened?
+#include <algorithm>
+#include <atomic>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 
+#include "heap/heap_state.h"
+#include "safepoint/platform.h"
 #include "tests/gc/gc_fixture.h"
+#include "tests/heap/stressed.h"
 
 namespace Atoll {
 namespace {
@@ -125,6 +132,7 @@ TEST_F(StatsAndLog, EachCollectionLogsLinesOfJson) {
       ASSERT_TRUE(line.is_object());
       events.push_back(line.value("event", ""));
       EXPECT_EQ(line.value("heap", ""), "test-heap");
+      EXPECT_EQ(line.value("part_of", ""), ToString(kind));
       EXPECT_GT(line.value("nanos", uint64_t{0}), 0u);
       if (events.back() != "group") {
         EXPECT_EQ(line.value("region", ""), "logged");
@@ -146,6 +154,72 @@ TEST_F(StatsAndLog, NamesWithQuotesAndControlCharactersDoNotBreakTheLog) {
   EXPECT_TRUE(nlohmann::json::parse(lines_[0], nullptr, false).is_object()) << lines_[0];
 }
 
+TEST_F(StatsAndLog, TheLogHasAsManyOfAKindAsAreCounted) {
+  TestRegion region(heap());
+  region.Enter();
+  for (size_t i = 0; i < 20; ++i) MakeList(region, i % 4, 1, 20'000);
+  for (const Kind kind : kKinds) Run(region, kind);
+  const HeapStats stats = heap().stats();
+  std::map<std::string, uint64_t> logged;
+  for (const std::string& text : lines_) {
+    const nlohmann::json line = nlohmann::json::parse(text);
+    if (line["event"] == line["part_of"]) ++logged[line["event"]];
+  }
+  EXPECT_GT(stats.minor.count, 0u);
+  EXPECT_EQ(logged["minor"], stats.minor.count);
+  EXPECT_EQ(logged["major"], stats.major.count);
+  EXPECT_EQ(logged["group"], stats.group.count);
+}
+
+// As many threads collect as are free, where there is enough to do for more than one.
+TEST_F(StatsAndLog, MuchIsCollectedByTheFreeWorkersAndLittleByOne) {
+  options().workers = 3;
+  const HeapOptions& used = heap().state().options;
+  if (IsStressed(heap()) || used.stress.parallel || used.stress.born_old) return;  // as they say
+  std::map<std::string, int> most;
+  const auto note_workers = [&] {
+    most.clear();
+    for (const std::string& text : lines_) {
+      const nlohmann::json line = nlohmann::json::parse(text);
+      int& workers = most[line["event"]];
+      workers = std::max(workers, line["workers"].get<int>());
+    }
+    lines_.clear();
+  };
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter();
+  MakeList(region, 0, 1, 100);
+  Major(region);
+  note_workers();
+  EXPECT_EQ(most["minor"], 1);
+  EXPECT_EQ(most["major"], 1);
+  for (const bool beside_another : {false, true}) {
+    SCOPED_TRACE(beside_another ? "beside another mutator that runs" : "alone");
+    std::atomic<bool> runs{false};
+    std::atomic<bool> done{!beside_another};
+    std::thread other([&] {
+      if (!beside_another) return;
+      TestRegion others(heap());
+      Mutator& running = others.Enter();
+      runs.store(true);
+      while (!done.load()) running.Poll();
+    });
+    mutator.EnterNative();
+    while (runs.load() != beside_another) platform::YieldThread();
+    mutator.LeaveNative();
+    for (size_t i = 0; i < 4; ++i) MakeList(region, i, 1, 200'000);  // 26 MB
+    Major(region);
+    done.store(true);
+    mutator.EnterNative();
+    other.join();
+    mutator.LeaveNative();
+    note_workers();
+    const int free = std::max(1, used.workers - (beside_another ? 1 : 0));
+    EXPECT_EQ(most["minor"], free);
+    EXPECT_EQ(most["major"], free);
+  }
+}
+
 TEST_F(StatsAndLog, AnAdaptiveNurseryGrowsWhenSurvivalAsksForItAndStaysWithinItsBound) {
   options().nursery_bytes = 256 * 1024;
   options().max_nursery_bytes = 2 << 20;
@@ -156,8 +230,15 @@ TEST_F(StatsAndLog, AnAdaptiveNurseryGrowsWhenSurvivalAsksForItAndStaysWithinIts
   for (int i = 0; i < 200'000; ++i) NewPair(region.mutator(), 1);
   EXPECT_LE(region.region().stats().nursery_bytes, 2 * first);
   EXPECT_LE(region.region().stats().nursery_bytes, 2u << 20);
-  for (size_t i = 0; i < 10; ++i) MakeList(region, i, 1, 20'000);
+  // Half of it surviving does.
+  for (size_t i = 0; i < 10; ++i) {
+    MakeList(region, i, 1, 10'000);
+    for (int j = 0; j < 10'000; ++j) NewPair(region.mutator(), 1);
+  }
   EXPECT_LE(region.region().stats().nursery_bytes, 2u << 20);
+  if (!IsStressed(heap()) && !heap().state().options.stress.born_old) {
+    EXPECT_GT(region.region().stats().nursery_bytes, first);
+  }
 }
 
 }  // namespace
