@@ -10,9 +10,9 @@
 namespace Atoll {
 
 /// One JSON object per collection, to HeapOptions::gc_log; a major one is preceded by its minor, a
-/// group collection by those of its regions. Keys: event ("minor", "major", "group"), part_of (which
-/// of these it was done for), heap, region, nanos, and bytes as named. Called only when a log is
-/// asked for.
+/// group collection by those of its regions. Keys: event ("minor", "major", "group"), part_of
+/// (which of these it was done for), heap, region, nanos, and bytes as named. Called only when a
+/// log is asked for.
 void LogMinor(const RegionState& region, const char* part_of, const MinorCollection::Plan& plan,
               const MinorCollection& minor, uint64_t nanos);
 void LogMajor(const RegionState& region, const char* part_of, const MajorCollection& major,

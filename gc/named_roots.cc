@@ -38,6 +38,9 @@ void ForEachNamedRoot(RegionState& region, NamedRootFn fn) {
                               [&](Slot slot) { fn(slot.Load().word, "a persistent handle"); });
   region.persistents->ForEach(true, [&](Slot slot) { fn(slot.Load().word, "a weak handle"); });
   for (const Word word : region.guarded) fn(word, "a guarded object");
+  for (const auto& [object, count] : region.pins) {
+    fn(region.heap.options.encoding.Make(object), "a pin");
+  }
   region.ForEachPart([&](Part& part) {
     for (const WeakEntries* entries : {&part.young_weak_entries, &part.weak_entries}) {
       for (const auto& [key, entry] : *entries) {

@@ -104,6 +104,7 @@ class Tracer final : public RootVisitor, public SlotVisitor {
     if ((object_tag & tag::kShared) != 0) return true;
     if (!kMajor && (object_tag & (tag::kMove | tag::kTrace)) == 0) return true;
     if ((object_tag & tag::kMove) != 0) {
+      // Acquire: another thread may have forwarded it, and what it copied is read next.
       const Word header_word = HeaderOf(object).load(std::memory_order_acquire);
       if ((header_word & header::kForwarded) != 0) {
         *now = encoding_.Encode(word, header_word & ~Word{header::kForwarded});
@@ -586,11 +587,8 @@ class Tracer final : public RootVisitor, public SlotVisitor {
   }
 
   void RememberObject(uintptr_t object) {
-    const uint8_t flags = LoadFlags(object);
-    if ((flags & header::kLarge) == 0) {
-      if ((flags & header::kRemembered) != 0) return;
-      SetFlag(object, header::kRemembered);
-    }
+    if ((LoadFlags(object) & header::kRemembered) != 0) return;
+    SetFlag(object, header::kRemembered);
     if (!remembered.objects.TryPush(object)) remembered.overflowed = true;
   }
   void RememberSlot(uintptr_t object, Slot slot) {

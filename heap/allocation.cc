@@ -130,21 +130,33 @@ bool Mutator::BeginSlowAllocation(const char* call, CollectMode* mode) {
 
 void Mutator::RefuseMemory(size_t size, const std::string& what, CollectMode mode) {
   const RegionState& region = region_->state();
+  const BlockPool& pool = region.heap.pool;
   // Relaxed: for a message.
   const size_t limit = region.limit_bytes.load(std::memory_order_relaxed);
-  const bool by_region = limit != 0 && region.BytesUsed() + size > limit;
-  last_error_ = {StatusCode::kResourceExhausted,
-                 "no " + std::to_string(size) + " bytes for " + what + ": " +
-                     (by_region ? "region \"" + region.options.name + "\" uses " +
-                                      std::to_string(region.BytesUsed()) +
-                                      " bytes of its limit of " + std::to_string(limit)
-                                : "heap \"" + region.heap.options.name + "\" uses " +
-                                      std::to_string(region.heap.pool.used_bytes()) +
-                                      " bytes of its limit of " +
-                                      std::to_string(region.heap.options.limit_bytes)) +
-                     (mode == kNeverCollect ? " and its reserve, and may not collect here"
-                                            : " after collecting") +
-                     "; drop objects, or raise the limit"};
+  const size_t blocks = (size + kBlockSize - 1) / kBlockSize * kBlockSize;  // it may need
+  const bool may_collect = mode == kMayCollect;
+  const auto reserve_of = [&](size_t bytes) { return may_collect ? 0 : bytes; };
+  const auto uses = [](size_t used, size_t limit_bytes) {
+    return " uses " + std::to_string(used) + " bytes of its limit of " +
+           std::to_string(limit_bytes);
+  };
+  std::string why;
+  std::string way_out = "; drop objects, or raise the limit";
+  if (limit != 0 && region.BytesUsed() + blocks > limit + reserve_of(region.ReserveOf(limit))) {
+    why = "region \"" + region.options.name + "\"" + uses(region.BytesUsed(), limit);
+  } else if (pool.used_bytes() + blocks > pool.limit_bytes() + reserve_of(pool.reserve_bytes())) {
+    why = "heap \"" + region.heap.options.name + "\"" + uses(pool.used_bytes(), pool.limit_bytes());
+  } else {
+    why = "the system refuses memory, or the address space reserved for heaps is used up; heap \"" +
+          region.heap.options.name + "\"" + uses(pool.used_bytes(), pool.limit_bytes());
+    way_out =
+        "; drop objects, or give the process more (HeapOptions::reservation_bytes, ulimit -v)";
+  }
+  last_error_ = {
+      StatusCode::kResourceExhausted,
+      "no " + std::to_string(size) + " bytes for " + what + ": " + why +
+          (may_collect ? " after collecting" : " and its reserve, and may not collect here") +
+          way_out};
 }
 
 ObjectPtr Mutator::AllocateBytes(const Type& type, size_t size, size_t length, CollectMode mode) {
@@ -258,12 +270,12 @@ uintptr_t Mutator::TakeNonMoving(size_t size, CollectMode mode) {
   for (;;) {
     if (region.OldBytes() + size > region.OldLimit()) {
       if (attempts.CollectNursery()) continue;
+      if (mode == kNeverCollect) RequestPoll(poll_bits::kCollect);
     }
-    platform::Mutex& mutex = region.non_moving_mutex;
-    uintptr_t object;
     {
-      platform::MutexLock lock(mutex);
-      object = region.non_moving.Allocate(region, size, OldAllocator::Source::kNonMoving);
+      platform::MutexLock lock(region.non_moving_mutex);
+      const uintptr_t object = region.non_moving.Allocate(
+          region, size, OldAllocator::Source::kNonMoving, AllowanceFor(mode == kMayCollect));
       if (object != 0) {
         std::memset(reinterpret_cast<void*>(object), 0, size);
         MarkBornOld(space, object, size);

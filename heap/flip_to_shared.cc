@@ -116,7 +116,7 @@ void Flip(RegionState& region, uintptr_t object) {
     region.old_used_bytes.fetch_sub(ObjectSize(type, object), std::memory_order_relaxed);
   }
   region.blocks.fetch_sub(info.run_blocks, std::memory_order_relaxed);
-  ClearFlag(object, header::kLarge);
+  ClearFlag(object, header::kLarge | header::kRemembered);
   region.heap.shared.TakeOverLarge(head);
 }
 

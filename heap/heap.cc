@@ -30,7 +30,7 @@ Result<std::unique_ptr<Region>> Heap::CreateRegion(RegionOptions options) {
 }
 
 ObjectPtr Heap::AllocateProgram(const Type& type, size_t length) {
-  if (type.has_elements() && length > MaximumLength(type)) return {};
+  if (length > (type.has_elements() ? MaximumLength(type) : 0)) return {};
   return ObjectPtr(state_->program.Allocate(type, length));
 }
 

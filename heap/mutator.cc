@@ -61,6 +61,11 @@ Status Mutator::Detach() {
             (manager() == nullptr ? "not attached" : "running on another thread; detach there")};
   }
   RegionState& region = region_->state();
+  if (region.heap.safepoints.InsideStop()) {
+    return {StatusCode::kFailedPrecondition,
+            "mutator \"" + name() +
+                "\" cannot detach inside a stop of this thread's; detach it after that"};
+  }
   if (state() == MutatorState::kManaged) EnterNative();
   SafepointMutexLock collection(region.collection_mutex);
   {
@@ -245,6 +250,11 @@ Status Mutator::Pin(ObjectPtr object) {
     return {StatusCode::kInvalidArgument,
             "only private objects are pinned; shared ones never move and need none"};
   }
+  if (!region.Owns(object.address())) {
+    return {StatusCode::kInvalidArgument,
+            "mutator \"" + name() + "\" cannot pin an object that is not of its region \"" +
+                region.options.name + "\"; pin it by a mutator of its own region"};
+  }
   ++region.pins[object.address()];
   region.heap.space->info(region.heap.space->BlockOf(object.address())).flags |=
       block_flags::kPinned;
@@ -314,11 +324,9 @@ void Mutator::RememberForStores(ObjectPtr object) {
   const uint32_t object_tag = TagOf(object.address());
   if (object_tag == young_tag_ || (object_tag & tag::kShared) != 0) return;
   const uintptr_t at = object.address();
+  if ((LoadFlags(at) & header::kRemembered) != 0) return;
+  SetFlag(at, header::kRemembered);
   RememberedSet& set = record_->remembered;
-  const uint8_t flags = LoadFlags(at);
-  if ((flags & header::kRemembered) != 0) return;
-  // A large object does not carry the flag: it is listed again each time, as a whole.
-  if ((flags & header::kLarge) == 0) SetFlag(at, header::kRemembered);
   if (!set.objects.TryPush(at)) set.overflowed = true;
 }
 

@@ -98,28 +98,31 @@ OldAllocator::Hole OldAllocator::TakeHoleElsewhere(RegionState& region, size_t s
   return hole;
 }
 
-uintptr_t OldAllocator::AllocateSlow(RegionState& region, size_t size, Source source) {
-  return size <= kLineSize ? AllocateSmallSlow(region, size, source)
-                           : AllocateMediumSlow(region, size, source);
+uintptr_t OldAllocator::AllocateSlow(RegionState& region, size_t size, Source source,
+                                     BlockPool::Allowance allowance) {
+  return size <= kLineSize ? AllocateSmallSlow(region, size, source, allowance)
+                           : AllocateMediumSlow(region, size, source, allowance);
 }
 
-uintptr_t OldAllocator::AllocateSmallSlow(RegionState& region, size_t size, Source source) {
+uintptr_t OldAllocator::AllocateSmallSlow(RegionState& region, size_t size, Source source,
+                                          BlockPool::Allowance allowance) {
   const AddressSpace& space = *region.heap.space;
   // A recyclable block may have filled since it was filed: objects whose scan was put off for lack
   // of memory cover their lines late.
   while (block_ == kNoBlock || !NextHole(space)) {
     platform::MutexLock lock(region.allocation_mutex);
-    if (!NextBlock(region, source, BlockPool::Allowance::kReserve)) return 0;
+    if (!NextBlock(region, source, allowance)) return 0;
   }
   const uintptr_t at = cursor_;  // a hole is at least one line, and so large enough
   cursor_ += size;
   return at;
 }
 
-uintptr_t OldAllocator::AllocateMediumSlow(RegionState& region, size_t size, Source source) {
+uintptr_t OldAllocator::AllocateMediumSlow(RegionState& region, size_t size, Source source,
+                                           BlockPool::Allowance allowance) {
   if (overflow_limit_ - overflow_cursor_ < size) {
     platform::MutexLock lock(region.allocation_mutex);
-    if (!NextOverflowBlock(region, source, BlockPool::Allowance::kReserve)) return 0;
+    if (!NextOverflowBlock(region, source, allowance)) return 0;
   }
   const uintptr_t at = overflow_cursor_;
   overflow_cursor_ += size;

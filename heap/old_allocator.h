@@ -27,9 +27,10 @@ class OldAllocator {
   };
 
   /// Null (0) when no block can be had.
-  uintptr_t Allocate(RegionState& region, size_t size, Source source) {
+  uintptr_t Allocate(RegionState& region, size_t size, Source source,
+                     BlockPool::Allowance allowance = BlockPool::Allowance::kReserve) {
     const uintptr_t at = cursor_;
-    if (ATOLL_UNLIKELY(limit_ - at < size)) return AllocateSlow(region, size, source);
+    if (ATOLL_UNLIKELY(limit_ - at < size)) return AllocateSlow(region, size, source, allowance);
     cursor_ = at + size;
     return at;
   }
@@ -57,9 +58,12 @@ class OldAllocator {
   void RetireLocked(RegionState& region);
 
  private:
-  uintptr_t AllocateSlow(RegionState& region, size_t size, Source source);
-  uintptr_t AllocateSmallSlow(RegionState& region, size_t size, Source source);
-  uintptr_t AllocateMediumSlow(RegionState& region, size_t size, Source source);
+  uintptr_t AllocateSlow(RegionState& region, size_t size, Source source,
+                         BlockPool::Allowance allowance);
+  uintptr_t AllocateSmallSlow(RegionState& region, size_t size, Source source,
+                              BlockPool::Allowance allowance);
+  uintptr_t AllocateMediumSlow(RegionState& region, size_t size, Source source,
+                               BlockPool::Allowance allowance);
   bool NextHole(const AddressSpace& space);
   bool NextBlock(RegionState& region, Source source, BlockPool::Allowance allowance);
   bool NextOverflowBlock(RegionState& region, Source source, BlockPool::Allowance allowance);

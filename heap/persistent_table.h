@@ -13,7 +13,7 @@
 namespace Atoll {
 
 /// The persistent handles of one region, strong and weak. Shared with the handles, so that they
-/// may outlive the region. Making and ending handles locks; reading one does not.
+/// may outlive the region. Making, reading and ending handles locks.
 class PersistentTable {
  public:
   struct Entry {

@@ -22,6 +22,7 @@ size_t ProgramSpace::block_count() const {
 uintptr_t ProgramSpace::Allocate(const Type& type, size_t length) {
   const size_t size = type.has_elements() ? SizeForLength(type, length) : type.fixed_size;
   const size_t room_needed = (size + kGranule - 1) & ~(kGranule - 1);
+  if (room_needed > kLargestObject) return 0;
   // Parsers take the lock too, so the object is whole before it is given up.
   platform::MutexLock lock(mutex_);
   BlockIndex block = blocks_.head();

@@ -18,7 +18,10 @@ class ProgramSpace {
   ProgramSpace(AddressSpace& space, BlockPool& pool) : space_(space), pool_(pool) {}
   ~ProgramSpace();
 
-  /// A zeroed object with its header and length, or 0 when memory is refused.
+  /// What `top` of a block can say.
+  static constexpr size_t kLargestObject = size_t{UINT32_MAX} / kBlockSize * kBlockSize;
+
+  /// A zeroed object with its header and length, or 0: memory is refused, or it would be larger.
   uintptr_t Allocate(const Type& type, size_t length);
   size_t block_count() const;
   template <typename Fn>

@@ -94,8 +94,8 @@ Status Region::Adopt(Region& source) {
   if (ATOLL_UNLIKELY(&to == &from || &to.heap != &from.heap)) return NotToBeAdopted(to, from);
   const HoldOffGroupCollections hold_off(to.heap);
   std::unique_ptr<Part> surrendered;
-  from.RetireAllocators();
   Status status = from.CheckUnused("adopted");
+  if (status.ok()) from.RetireAllocators();
   {
     platform::MutexLock allocation(to.allocation_mutex);
     if (status.ok() && !from.mutators.empty() && !from.RenewOwnPart(&surrendered)) {

@@ -103,6 +103,13 @@ ATOLL_COLD static Status IsUsed(const RegionState& region, const Mutator& mutato
               " first"};
 }
 
+bool RegionState::Owns(uintptr_t object) {
+  const uint32_t id = heap.space->tag(heap.space->BlockOf(object)) >> tag::kPartShift;
+  bool found = false;
+  ForEachPart([&](const Part& part) { found |= part.raw_id == id; });
+  return found;
+}
+
 Status RegionState::CheckUnused(const char* done) const {
   for (const Mutator* mutator : mutators) {
     const bool scopes =

@@ -94,6 +94,8 @@ struct RegionState {
   void SettleBlock(BlockIndex block);
   void SettleLarge(BlockIndex head);
 
+  /// Does the block of an object in the reservation belong to a part of this region? O(parts).
+  bool Owns(uintptr_t object);
   void AddExternalBytes(int64_t delta);
   size_t BytesUsed() const {
     // Relaxed: exact only while the region is stopped or its allocation_mutex is held.

@@ -106,7 +106,15 @@ Status CheckShape(const TypeInfo& info) {
     }
     case Layout::kCustom:
       if (info.trace == nullptr) return Bad(info, "layout kCustom needs a trace callback");
+      if (!info.ref_offsets.empty()) {
+        return Bad(info,
+                   "the trace callback of a kCustom visits all references; ref_offsets must "
+                   "be empty");
+      }
       break;
+  }
+  if (info.layout != Layout::kCustom && info.trace != nullptr) {
+    return Bad(info, "a trace callback is for layout kCustom alone, and would not be called");
   }
   if (info.layout != Layout::kStructArray && !info.element_ref_offsets.empty()) {
     return Bad(info, "element_ref_offsets are for kStructArray alone");

@@ -39,6 +39,7 @@ void MutatorThread::PollSlow() {
   if ((poll_word_.load(std::memory_order_relaxed) & kInterruptMask) != 0 && manager() != nullptr) {
     manager()->impl_->Answer(*this);
   }
+  // Relaxed: a first look; what is missed now is seen at the next poll.
   if (poll_word_.load(std::memory_order_relaxed) >> kClientShift == 0) return;
   // Acquire: pairs with RequestPoll.
   const uint32_t bits =

@@ -49,6 +49,8 @@ Status SafepointManager::Attach(MutatorThread* mutator) {
   return Status::Ok();
 }
 
+bool SafepointManager::InsideStop() const { return Impl::Innermost(this) != nullptr; }
+
 Status SafepointManager::Detach(MutatorThread* mutator) {
   if (mutator->manager() != this) {
     return {StatusCode::kInvalidArgument,
@@ -56,13 +58,13 @@ Status SafepointManager::Detach(MutatorThread* mutator) {
   }
   const bool own_thread = MutatorThread::Current() == mutator;
   const MutatorState state = mutator->state();
-  if (state == MutatorState::kManaged && !own_thread) {
+  if (state != MutatorState::kNative && !own_thread) {
     return {StatusCode::kFailedPrecondition,
             "the mutator " + mutator->name() +
                 " runs on another thread: let it enter native state, or detach it there"};
   }
   Impl& impl = *impl_;
-  if (Impl::Innermost(this) != nullptr) {
+  if (InsideStop()) {
     return {StatusCode::kFailedPrecondition,
             "the mutator " + mutator->name() +
                 " cannot be detached inside a stop of this thread's: detach it after that"};

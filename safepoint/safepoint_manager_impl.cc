@@ -84,6 +84,7 @@ void SafepointManager::Impl::WakeReleased() {
 
 void SafepointManager::Impl::NotifyReleased() {
   ATOLL_SCHEDULE_POINT("released");
+  // Relaxed: see its declaration.
   if (parked.load(std::memory_order_relaxed) > 0) resume.NotifyAll();
 }
 

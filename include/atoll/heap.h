@@ -59,7 +59,8 @@ class RegionClient {
   /// lock of the client's own.
   virtual void VisitRoots(RootVisitor& visitor) { (void)visitor; }
   /// The region needs `needed_bytes` but only `limit_bytes` are allowed. Returns the limit from now
-  /// on; at most `limit_bytes` means that the allocation fails.
+  /// on; at most `limit_bytes` means that the allocation fails. Of a region without a limit of its
+  /// own it is told of the heap's, which stays: the allocation fails whatever it returns.
   virtual size_t NearLimit(size_t needed_bytes, size_t limit_bytes) {
     (void)needed_bytes;
     return limit_bytes;
@@ -222,7 +223,8 @@ class Heap {
   Result<std::unique_ptr<Region>> CreateRegion(RegionOptions options);
 
   /// A Program object, zeroed: never moves, never dies before the heap, written only with shared
-  /// values (Store). `length` for types with elements. Null when memory is refused. A lock.
+  /// values (Store). `length` for types with elements. Null: memory is refused, the type has no
+  /// such length, or the object would have 4 GiB or more. A lock.
   ObjectPtr AllocateProgram(const Type& type, size_t length = 0);
 
   /// Collects all regions with all mutators stopped, compacting, and then the Shared space. From a

@@ -69,9 +69,9 @@ namespace header {
 // GC flags, byte 0.
 inline constexpr uint8_t kForwarded = 1;   ///< the word is a forwarding address (collections only)
 inline constexpr uint8_t kRemembered = 2;  ///< old, and in a remembered set
-inline constexpr uint8_t kLarge = 4;    ///< in Large: remembers slots and cards, never kRemembered
-inline constexpr uint8_t kKept = 8;     ///< was to be moved and stays (collections only)
-inline constexpr uint8_t kFiller = 16;  ///< a gap made parsable; bits 32..63 hold its size
+inline constexpr uint8_t kLarge = 4;       ///< in Large: remembers slots and cards, or as a whole
+inline constexpr uint8_t kKept = 8;        ///< was to be moved and stays (collections only)
+inline constexpr uint8_t kFiller = 16;     ///< a gap made parsable; bits 32..63 hold its size
 inline constexpr int kTypeShift = 8;
 inline constexpr uint32_t kTypeBits = 20;
 inline constexpr uint32_t kMaxTypeId = (uint32_t{1} << kTypeBits) - 1;

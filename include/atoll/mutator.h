@@ -66,9 +66,10 @@ class Mutator final : public MutatorThread {
   ATOLL_ALWAYS_INLINE bool TryAllocate(const Type& type, size_t size, ObjectPtr* object,
                                        Initialize initialize) {
     const uintptr_t address = top_;
-    // A state that is not managed is reported on the slow way.
+    // A state that is not managed is reported on the slow way, and so is a size of 0: it is the
+    // inline_size of types that are never allocated here, and less 1 it is more than any room.
     if (ATOLL_UNLIKELY(!IsManagedIfChecked() || size != type.inline_size ||
-                       limit_ - address < size)) {
+                       size - 1 >= limit_ - address)) {
       return false;
     }
     top_ = address + size;
@@ -317,7 +318,9 @@ ATOLL_ALWAYS_INLINE void Store(Mutator& mutator, ObjectPtr object, Slot slot, Re
 /// part (checked in builds with ATOLL_CHECKS), that is until the next call that may collect.
 template <typename E = PlainPointers>
 ATOLL_ALWAYS_INLINE void StoreInitial(Mutator& mutator, ObjectPtr object, Slot slot, Ref value) {
-  if (!mutator.CheckSlot<E>("StoreInitial", slot, value)) return;
+  if (!mutator.CheckManaged("StoreInitial") || !mutator.CheckSlot<E>("StoreInitial", slot, value)) {
+    return;
+  }
   if (ATOLL_CHECKS && ATOLL_UNLIKELY(mutator.TagOf(object.address()) != mutator.young_tag())) {
     mutator.ReportStoreInitialIntoOld(object);
     Store<E>(mutator, object, slot, value);
@@ -379,6 +382,7 @@ ATOLL_ALWAYS_INLINE void StoreRelease(Mutator& mutator, ObjectPtr object, Slot s
   // ThreadSanitizer knows no fences.
   Exchange<E>(mutator, object, slot, value);
 #else
+  // Release: with the relaxed store behind it, it is what LoadAcquire pairs with.
   std::atomic_thread_fence(std::memory_order_release);
   Store<E>(mutator, object, slot, value);
 #endif

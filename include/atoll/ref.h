@@ -84,12 +84,14 @@ class Slot {
     if (ATOLL_UNLIKELY(is_compressed())) return LoadCompressed();
     return LoadIn(false, std::memory_order_relaxed);
   }
+  // Acquire: pairs with the release of whoever stored the reference; what it refers to is whole.
   Ref LoadAcquire() const {
     if (ATOLL_UNLIKELY(is_compressed())) return LoadCompressed();
     return LoadIn(false, std::memory_order_acquire);
   }
   /// Without a barrier: for collectors, and for slots outside the heap.
   void StoreRaw(Ref value) const { StoreIn(is_compressed(), value, std::memory_order_relaxed); }
+  // Release: what was written before is seen by whoever loads the reference with LoadAcquire.
   void StoreRawRelease(Ref value) const {
     StoreIn(is_compressed(), value, std::memory_order_release);
   }

@@ -132,6 +132,7 @@ class MutatorThread {
     // late is only late.
     if (ATOLL_UNLIKELY(poll_word_.load(std::memory_order_relaxed) != 0)) PollSlow();
   }
+  // Relaxed: as in Poll.
   bool PollPending() const { return poll_word_.load(std::memory_order_relaxed) != 0; }
 
   /// From managed to native, on the own thread: from here others may collect, and move what this
@@ -143,6 +144,7 @@ class MutatorThread {
     state_.store(MutatorState::kNative, std::memory_order_release);
     ATOLL_SCHEDULE_POINT("enter native: state stored");
     platform::LightFence();
+    // Relaxed: the fence orders it behind the store, and the slow path takes the lock.
     if (ATOLL_UNLIKELY((poll_word_.load(std::memory_order_relaxed) & kInterruptMask) != 0)) {
       EnterNativeSlow();
     }
@@ -359,6 +361,9 @@ class SafepointManager {
   /// levels and the way out, and fn is not run.
   Status RunWithMutatorsStopped(SafepointLevel level, const char* reason,
                                 FunctionRef<void(const StoppedScope&)> fn);
+
+  /// Does this thread run the function of a stop of this manager's?
+  bool InsideStop() const;
 
   TimeToSafepointStats stats() const;
   /// Stops of the whole group so far (nested ones that were granted at once do not count).

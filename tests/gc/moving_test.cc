@@ -108,6 +108,26 @@ TEST_F(Moving, APinAloneKeepsAnObjectAndWhatItRefersTo) {
   }
 }
 
+TEST_F(Moving, PinsAreForObjectsOfTheOwnRegionAndShownByTheVerifier) {
+  TestRegion region(heap());
+  TestRegion other(heap());
+  other.Enter("other");
+  other.SetRoot(0, NewPair(other.mutator(), 2));
+  other.mutator().EnterNative();
+  Mutator& mutator = region.Enter("pinning");
+  const Status status = mutator.Pin(other.RootObject(0));
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), ::testing::HasSubstr("\"pinning\""));
+  const ObjectPtr pinned = NewPair(mutator, 1);
+  ASSERT_TRUE(mutator.Pin(pinned).ok());
+  Minor(region);
+  SlotAt(pinned, kA).StoreRaw(RefOf(other.RootObject(0)));
+  EXPECT_THAT(heap().Verify().message(), ::testing::HasSubstr("a pin"));
+  SlotAt(pinned, kA).StoreRaw(Ref{});
+  EXPECT_TRUE(mutator.Unpin(pinned).ok());
+  ExpectValid();
+}
+
 TEST_F(Moving, ManyPinsInFullBlocks) {
   TestRegion region(heap());
   Mutator& mutator = region.Enter();

@@ -1,4 +1,5 @@
 // Does a minor collection find every young object that only old ones refer to?
+#include "heap/heap_state.h"
 #include "tests/gc/gc_fixture.h"
 
 namespace Atoll {
@@ -187,6 +188,21 @@ TEST_F(Remembered, RawStoresAfterRememberForStores) {
     EXPECT_EQ(IdAt(Load(region.RootObject(0), ElementAt(length - 1))), 7u);
     EXPECT_EQ(Load(region.RootObject(0), ElementAt(3)),
               Load(region.RootObject(0), ElementAt(length - 1)));
+    ExpectValid();
+  }
+}
+
+TEST_F(Remembered, RememberForStoresListsAnObjectOnce) {
+  for (const size_t length : {size_t{10}, size_t{5'000}}) {
+    TestRegion region(heap());
+    Mutator& mutator = region.Enter();
+    OldArray(region, length);
+    mutator.RememberForStores(region.RootObject(0));
+    const size_t bytes = heap().state().allocator.bytes();
+    for (int i = 0; i < 100'000; ++i) mutator.RememberForStores(region.RootObject(0));
+    EXPECT_EQ(heap().state().allocator.bytes(), bytes);
+    ExpectValid();
+    Minor(region);
     ExpectValid();
   }
 }

@@ -122,8 +122,8 @@ TEST_F(Verifier, FindsWhereProgramObjectsReferToNoObject) {
   } wrong[] = {{program.address() + 2 * kGranule, "no object starts"}, {freed, "free memory"}};
   for (const auto& [target, what] : wrong) {
     SlotAt(program, ElementAt(3)).StoreRaw(Ref{target});
-    EXPECT_THAT(MessageOfBrokenHeap(),
-                AllOf(HasSubstr("Program object \"Array\""), HasSubstr(Hex(target)), HasSubstr(what)));
+    EXPECT_THAT(MessageOfBrokenHeap(), AllOf(HasSubstr("Program object \"Array\""),
+                                             HasSubstr(Hex(target)), HasSubstr(what)));
   }
   SlotAt(program, ElementAt(3)).StoreRaw(Ref{});
   ExpectValid();

@@ -92,6 +92,31 @@ TEST_F(Allocation, ASizeThatIsNotTheTypesIsRefused) {
   EXPECT_TRUE(NewPair(mutator, 1));
 }
 
+// Such types are never allocated inline.
+TEST_F(Allocation, ASizeOfZeroIsRefusedWhateverTheType) {
+  TypeInfo info;
+  info.name = "Unsendable";
+  info.layout = Layout::kFixed;
+  info.fixed_size = sizeof(PairObject);
+  info.flags.unsendable = true;
+  const Result<const Type*> unsendable = heap().RegisterType(info);
+  ASSERT_TRUE(unsendable.ok());
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter();
+  for (const bool buffer : {false, true}) {
+    SCOPED_TRACE(buffer ? "with a buffer" : "without one");
+    if (buffer) {
+      ASSERT_TRUE(NewPair(mutator, 1));
+    }
+    for (const Type* type : {types().array, types().bytes, types().still, unsendable.value()}) {
+      EXPECT_FALSE(mutator.Allocate(*type, 0));
+      EXPECT_EQ(mutator.last_error().code(), StatusCode::kInvalidArgument);
+      EXPECT_THAT(mutator.last_error().message(), HasSubstr(type->name()));
+    }
+  }
+  ExpectValid();
+}
+
 TEST_F(Allocation, AnArrayOfATypeWithoutElementsIsRefused) {
   TestRegion region(heap());
   Mutator& mutator = region.Enter();

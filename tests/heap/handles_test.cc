@@ -184,6 +184,31 @@ TEST_F(Handles, AMutatorWithOpenHandlesCannotDetach) {
   EXPECT_TRUE(violations().empty());
 }
 
+TEST_F(Handles, AMutatorCannotDetachInsideAStop) {
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter("stopper");
+  region.SetRoot(0, NewPair(mutator, 5));
+  int runs = 0;
+  const Status status = heap().safepoints().RunWithMutatorsStopped(
+      SafepointLevel::kGC, "test", [&](const StoppedScope&) {
+        EXPECT_TRUE(heap().safepoints().InsideStop());
+        const Status detached = mutator.Detach();
+        EXPECT_EQ(detached.code(), StatusCode::kFailedPrecondition);
+        EXPECT_THAT(detached.message(), HasSubstr("stopper"));
+        ++runs;
+      });
+  EXPECT_TRUE(status.ok());
+  EXPECT_EQ(runs, 1);
+  EXPECT_FALSE(heap().safepoints().InsideStop());
+  // It is attached as before, and its region knows it.
+  const HandleScope scope(mutator);
+  const LocalRef local(mutator, RefOf(NewPair(mutator, 6)));
+  Minor(region);
+  EXPECT_EQ(IdAt(ObjectOf(local.Get())), 6u);
+  EXPECT_EQ(IdAt(region.RootObject(0)), 5u);
+  ExpectValid();
+}
+
 TEST_F(Handles, AMutatorDestroyedWithOpenHandlesIsAViolation) {
   TestRegion region(heap());
   std::unique_ptr<Mutator> mutator = region.region().AttachMutator("leaver").value();

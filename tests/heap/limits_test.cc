@@ -135,6 +135,45 @@ TEST_F(Limits, AnObjectLargerThanTheLimit) {
   ExpectValid();
 }
 
+TEST_F(Limits, AnObjectLargerThanTheHeapsLimit) {
+  options().limit_bytes = 8 << 20;
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter();
+  MakeList(region, 0, 1, 1'000);
+  for (const size_t size : {size_t{9} << 20, size_t{1} << 40}) {
+    EXPECT_FALSE(mutator.AllocateArray(*types().bytes, size));
+    EXPECT_EQ(mutator.last_error().code(), StatusCode::kResourceExhausted);
+    EXPECT_THAT(mutator.last_error().message(),
+                AllOf(HasSubstr("heap \"test-heap\" uses"), HasSubstr("limit of 8388608"),
+                      HasSubstr("Bytes"), HasSubstr("raise the limit")));
+  }
+  ExpectList(region.RootObject(0), 1, 1'000);
+  EXPECT_TRUE(NewPair(mutator, 1));
+  ExpectValid();
+}
+
+// They take blocks as others do: from what the limit leaves, and not from the collections' reserve.
+TEST_F(Limits, ObjectsThatDoNotMoveKeepToTheLimit) {
+  constexpr size_t kSmall = 512 << 10;
+  TestRegion region(heap(), Limited(kSmall));
+  Mutator& mutator = region.Enter();
+  size_t kept = 0;
+  for (; kept < 100'000; ++kept) {
+    const ObjectPtr object = mutator.Allocate(*types().still);
+    if (!object) break;
+    Link(mutator, object, kA, region.RootObject(0));
+    region.SetRoot(0, object);
+  }
+  EXPECT_LE(region.region().stats().block_bytes, kSmall);
+  EXPECT_GE(kept * sizeof(PairObject), kSmall / 2);
+  EXPECT_EQ(mutator.last_error().code(), StatusCode::kResourceExhausted);
+  EXPECT_THAT(mutator.last_error().message(),
+              AllOf(HasSubstr("region \"cramped\" uses"), HasSubstr("limit of 524288")));
+  region.ClearRoots();
+  EXPECT_TRUE(mutator.Allocate(*types().still));
+  ExpectValid();
+}
+
 TEST_F(Limits, GarbageDoesNotCount) {
   TestRegion region(heap(), Limited(kLimit));
   Mutator& mutator = region.Enter();

@@ -53,6 +53,25 @@ TEST_F(Misuse, StoreOutsideManagedStateIsSeenInCheckedBuilds) {
   ExpectNotManaged("Collect");
   mutator.LeaveNative();
 }
+
+TEST_F(Misuse, StoreInitialIntoAnOldObjectIsSeenAndRemembered) {
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter("wanderer");
+  region.SetRoot(0, NewPair(mutator, 1));
+  Major(region);
+  const ObjectPtr young = NewPair(mutator, 2);
+  StoreInitial(mutator, region.RootObject(0), SlotAt(region.RootObject(0), kA), RefOf(young));
+  ASSERT_EQ(violations().size(), 1u);
+  EXPECT_EQ(violations()[0].kind, Violation::Kind::kStoreInitialIntoOld);
+  EXPECT_THAT(violations()[0].message, AllOf(HasSubstr("Pair"), HasSubstr("Store")));
+  violations().clear();
+  Minor(region);
+  EXPECT_EQ(IdAt(Load(region.RootObject(0), kA)), 2u);
+  mutator.EnterNative();
+  StoreInitial(mutator, region.RootObject(0), SlotAt(region.RootObject(0), kA), Ref{});
+  ExpectNotManaged("StoreInitial");
+  mutator.LeaveNative();
+}
 #endif
 
 TEST_F(Misuse, CollectOutsideManagedStateIsRefused) {

@@ -1,5 +1,7 @@
 // The system refuses memory, at every request in turn: allocations may fail, nothing is lost, and
 // when memory is to be had again all goes on.
+#include <vector>
+
 #include "safepoint/platform.h"
 #include "tests/heap/heap_fixture.h"
 #include "tests/heap/stressed.h"
@@ -21,9 +23,21 @@ class Refusal : public HeapTest {
   static constexpr size_t kListLength = 30'000;
   static constexpr size_t kArrayLength = 20'000;
 
-  /// Builds and collects; keeps whatever could be allocated. Ids of root 0's list count down.
+  /// What could be allocated, and so must be there.
+  struct Made {
+    std::vector<uint64_t> list;  // ids, first to last
+    std::vector<bool> elements = std::vector<bool>(kArrayLength);
+    bool array = false;
+  };
+
+  /// Builds and collects; keeps whatever could be allocated.
   void Scenario(TestRegion& region) {
+    made_ = Made();
     Mutator& mutator = region.mutator();
+    if (const ObjectPtr first = NewPair(mutator, 0)) {
+      region.SetRoot(0, first);
+      made_.list.push_back(0);
+    }
     for (size_t i = 1; i <= kListLength; ++i) {
       const ObjectPtr pair = NewPair(mutator, i);
       if (!pair) {
@@ -32,15 +46,19 @@ class Refusal : public HeapTest {
       }
       Link(mutator, pair, kA, region.RootObject(0));
       region.SetRoot(0, pair);
+      made_.list.push_back(i);
     }
     Minor(region);
     region.SetRoot(1, mutator.AllocateArray(*types().array, kArrayLength));
-    if (region.RootObject(1)) {
+    made_.array = static_cast<bool>(region.RootObject(1));
+    if (made_.array) {
       if (!IsYoung(mutator, region.RootObject(1))) return;
       Major(region);
       for (size_t i = 0; i < kArrayLength; i += 2) {
         const ObjectPtr pair = NewPair(mutator, i);
-        if (pair) Link(mutator, region.RootObject(1), ElementAt(i), pair);
+        if (!pair) continue;
+        Link(mutator, region.RootObject(1), ElementAt(i), pair);
+        made_.elements[i] = true;
       }
       Minor(region);
     }
@@ -51,6 +69,7 @@ class Refusal : public HeapTest {
       Link(mutator, ephemeron, 8, region.RootObject(0));
       Link(mutator, ephemeron, 16, region.RootObject(0));
       Link(mutator, region.RootObject(1), ElementAt(i * 2 + 1), ephemeron);
+      made_.elements[i * 2 + 1] = true;
     }
     Minor(region);
     Major(region);
@@ -58,26 +77,24 @@ class Refusal : public HeapTest {
   }
 
   void ExpectIntact(TestRegion& region) {
-    uint64_t last = kListLength + 1;
-    size_t count = 0;
-    for (ObjectPtr at = region.RootObject(0); at; at = Load(at, kA)) {
-      ASSERT_LT(IdAt(at), last);
-      last = IdAt(at);
-      ++count;
+    auto expected = made_.list.rbegin();
+    for (ObjectPtr at = region.RootObject(0); at; at = Load(at, kA), ++expected) {
+      ASSERT_NE(expected, made_.list.rend());
+      ASSERT_EQ(IdAt(at), *expected);
     }
-    EXPECT_GT(count, 0u);
-    if (!region.RootObject(1)) return;
-    for (size_t i = 0; i < kArrayLength; i += 2) {
+    ASSERT_EQ(expected, made_.list.rend()) << "the list has lost its end";
+    ASSERT_EQ(static_cast<bool>(region.RootObject(1)), made_.array);
+    if (!made_.array) return;
+    for (size_t i = 0; i < kArrayLength; ++i) {
       const ObjectPtr element = Load(region.RootObject(1), ElementAt(i));
-      if (element) {
+      ASSERT_EQ(static_cast<bool>(element), made_.elements[i]) << "element " << i;
+      if (!element) continue;
+      if (i % 2 == 0) {
         ASSERT_EQ(IdAt(element), i);
+      } else {
+        ASSERT_TRUE(Load(element, 8));
+        ASSERT_EQ(Load(element, 8), Load(element, 16));
       }
-    }
-    for (size_t i = 0; i < 2'000; ++i) {
-      const ObjectPtr ephemeron = Load(region.RootObject(1), ElementAt(i * 2 + 1));
-      if (!ephemeron) continue;
-      ASSERT_TRUE(Load(ephemeron, 8));
-      ASSERT_EQ(Load(ephemeron, 8), Load(ephemeron, 16));
     }
   }
 
@@ -99,7 +116,6 @@ class Refusal : public HeapTest {
       SCOPED_TRACE("request " + std::to_string(n) + " of " + std::to_string(requests));
       TestRegion region(heap());
       Mutator& mutator = region.Enter();
-      region.SetRoot(0, NewPair(mutator, 0));
       platform::faults::FailNth(request, n, all_after);
       Scenario(region);
       ExpectValid();
@@ -118,15 +134,20 @@ class Refusal : public HeapTest {
       if (HasFailure()) return;
     }
   }
+
+ private:
+  Made made_;
 };
 
-// Sanitizers are given some of the requests.
-constexpr bool kIsSanitized = ATOLL_TSAN || ATOLL_ASAN;
+// Each request is refused in builds without checks; others are given some of the requests.
+constexpr uint64_t StepFor(uint64_t checked, uint64_t sanitized) {
+  return ATOLL_TSAN || ATOLL_ASAN ? sanitized : ATOLL_CHECKS ? checked : 1;
+}
 
 TEST_F(Refusal, OfOneCommit) { Sweep(Request::kCommit, false, 1); }
 TEST_F(Refusal, OfAllCommitsFromOneOn) { Sweep(Request::kCommit, true, 1); }
-TEST_F(Refusal, OfOneRawAllocation) { Sweep(Request::kRaw, false, kIsSanitized ? 17 : 1); }
-TEST_F(Refusal, OfAllRawAllocationsFromOneOn) { Sweep(Request::kRaw, true, kIsSanitized ? 17 : 3); }
+TEST_F(Refusal, OfOneRawAllocation) { Sweep(Request::kRaw, false, StepFor(1, 17)); }
+TEST_F(Refusal, OfAllRawAllocationsFromOneOn) { Sweep(Request::kRaw, true, StepFor(3, 17)); }
 
 class ParallelRefusal : public Refusal {
  protected:
@@ -136,9 +157,9 @@ class ParallelRefusal : public Refusal {
   }
 };
 TEST_F(ParallelRefusal, OfAllCommitsFromOneOn) { Sweep(Request::kCommit, true, 1); }
-TEST_F(ParallelRefusal, OfOneRawAllocation) { Sweep(Request::kRaw, false, kIsSanitized ? 29 : 7); }
+TEST_F(ParallelRefusal, OfOneRawAllocation) { Sweep(Request::kRaw, false, StepFor(7, 29)); }
 TEST_F(ParallelRefusal, OfAllRawAllocationsFromOneOn) {
-  Sweep(Request::kRaw, true, kIsSanitized ? 29 : 13);
+  Sweep(Request::kRaw, true, StepFor(13, 29));
 }
 
 TEST_F(Refusal, OfMemoryForAnAllocationIsAnOrdinaryNull) {

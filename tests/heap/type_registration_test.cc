@@ -142,6 +142,11 @@ TEST_F(TypeRegistration, CustomWithoutATracer) {
   TypeInfo info = Fixed(32, {});
   info.layout = Layout::kCustom;
   ExpectRefused(info, "kCustom", "trace");
+  info.trace = [](ObjectPtr, SlotVisitor&) {};
+  info.ref_offsets = {8};
+  ExpectRefused(info, "kCustom", "ref_offsets");
+  info.layout = Layout::kFixed;
+  ExpectRefused(info, "trace callback", "kCustom");
 }
 
 TEST_F(TypeRegistration, ARefusedTypeTakesNoId) {
