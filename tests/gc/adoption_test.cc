@@ -1,5 +1,6 @@
 // What changes when a region is adopted? Its owner, and nothing else until the next collection.
 #include "heap/region_state.h"
+#include "safepoint/platform.h"
 #include "tests/gc/gc_fixture.h"
 
 namespace Atoll {
@@ -288,6 +289,31 @@ TEST_F(Adoption, TheSourcesMutatorGoesOnWithAnEmptyRegion) {
     ExpectList(receiver.RootObject(round), round * 1'000, 500);
     EXPECT_EQ(IdAt(Load(receiver.RootObject(round), kB)), round);
   }
+  ExpectValid();
+}
+
+// A source that goes on needs a part of its own.
+TEST_F(Adoption, WithoutPartIdsTheSourceKeepsAll) {
+  TestRegion receiver(heap());
+  TestRegion source(heap());
+  Mutator& sender = source.Enter("sender");
+  MakeList(source, 0, 1, 500);
+  sender.EnterNative();
+  receiver.Enter();
+  platform::faults::FailNth(platform::faults::Request::kPartId, 1, true);
+  Status status = receiver.region().Adopt(source.region());
+  platform::faults::Reset();
+  EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
+  EXPECT_THAT(status.message(), ::testing::HasSubstr("part ids"));
+  EXPECT_EQ(receiver.region().stats().adoptions, 0u);
+  ExpectList(source.RootObject(0), 1, 500);
+  ExpectValid();
+  status = receiver.region().Adopt(source.region());
+  ASSERT_TRUE(status.ok()) << status.message();
+  receiver.Root(0) = source.Root(0);
+  source.ClearRoots();
+  Major(receiver);
+  ExpectList(receiver.RootObject(0), 1, 500);
   ExpectValid();
 }
 

@@ -213,6 +213,27 @@ TEST_F(Compressed, ATypeOfAnotherSlotSizeIsRefused) {
   EXPECT_FALSE(plain->RegisterType(info).ok());
 }
 
+// A compressed slot holds references only, so any other word is one to somewhere; the verifier
+// says to what.
+TEST_F(Compressed, TheVerifierFindsForeignWordsInSlots) {
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter();
+  region.Root(0) = reinterpret_cast<uintptr_t>(New<SmallNode>(mutator, node_type()));
+  const Slot slot = ObjectSlot<E>(region.Root(0) + kHeaderSize);
+  for (const Word value : {Word{1}, Word{41}, Word{0x1234'5678}, Word{0xFFFF'FFFF}}) {
+    SCOPED_TRACE(value);
+    *reinterpret_cast<CompressedWord*>(slot.address()) = static_cast<CompressedWord>(value);
+    const Word word = slot.Load().word;
+    const Status status = heap().Verify();
+    EXPECT_EQ(status.ok(), !mutator.InReservation(word));
+    if (!status.ok()) {
+      EXPECT_THAT(status.message(), AllOf(HasSubstr("slot +8"), HasSubstr("SmallNode")));
+    }
+  }
+  slot.StoreRaw(Ref{});
+  ExpectValid();
+}
+
 #if ATOLL_CHECKS  // the inline barrier checks in such builds only
 TEST_F(Compressed, WrongSlotsAndValuesAreSeenInCheckedBuilds) {
   TestRegion region(heap());

@@ -168,6 +168,7 @@ TEST_F(Refusal, OfMemoryForAnAllocationIsAnOrdinaryNull) {
   platform::faults::FailNth(Request::kCommit, 1, true);
   EXPECT_FALSE(mutator.AllocateArray(*types().bytes, 64 << 20));
   EXPECT_EQ(mutator.last_error().code(), StatusCode::kResourceExhausted);
+  EXPECT_THAT(mutator.last_error().message(), HasSubstr("the system refuses memory"));
   EXPECT_TRUE(region.near_limit_calls.empty()) << "no limit was in the way";
   EXPECT_FALSE(heap().AllocateProgram(*types().bytes, 64 << 20));
   platform::faults::Reset();
@@ -239,6 +240,7 @@ TEST_F(ReservationRefusal, AReservationThatIsUsedUpRefusesLikeALimit) {
   Mutator& mutator = region.Enter();
   EXPECT_FALSE(mutator.AllocateArray(*types.bytes, size_t{2} << 30));
   EXPECT_EQ(mutator.last_error().code(), StatusCode::kResourceExhausted);
+  EXPECT_THAT(mutator.last_error().message(), HasSubstr("reservation_bytes"));
   EXPECT_TRUE(mutator.AllocateArray(*types.bytes, 1 << 20));
 }
 
