@@ -10,7 +10,7 @@ namespace Atoll {
 const JitDescriptor& JitDescriptor::Get() {
   static const JitDescriptor descriptor = [] {
     JitDescriptor d{};
-    d.version = 2;
+    d.version = 3;
     d.top = offsetof(Mutator, top_);
     d.limit = offsetof(Mutator, limit_);
     d.tags = offsetof(Mutator, tags_);

@@ -196,10 +196,11 @@ Result<const Type*> TypeTable::Register(const TypeInfo& info) {
   type.has_transfer_hook = info.transfer != nullptr;
   type.has_compressed_slots = has_compressed_slots_;
   const bool is_slow = info.flags.non_moving || info.flags.unsendable;
-  type.inline_size = type.has_elements() || is_slow ? 0 : info.fixed_size;
+  const bool is_inline = !type.has_elements() && !is_slow;
+  type.inline_size = is_inline ? info.fixed_size : Type::kNeverInline;
   type.inline_length_end = type.has_elements() && !is_slow ? kInlineLengthEnd : 0;
-  const bool is_plain = type.inline_size != 0 && type.layout <= Layout::kFixed &&
-                        !type.has_long_bitmap && !type.has_moved_hook && !type.has_transfer_hook &&
+  const bool is_plain = is_inline && type.layout <= Layout::kFixed && !type.has_long_bitmap &&
+                        !type.has_moved_hook && !type.has_transfer_hook &&
                         type.fixed_size <= kLongestPlain;
   type.plain_size = is_plain ? info.fixed_size : 0;
   details_.push_back(std::move(details));

@@ -21,7 +21,7 @@ namespace Atoll {
 /// Constant for a build of the library; obtained once. The slow paths are safepoints, except the
 /// barrier's.
 struct JitDescriptor {
-  uint32_t version = 2;
+  uint32_t version = 3;
   size_t top;
   size_t limit;
   size_t tags;
@@ -33,8 +33,10 @@ struct JitDescriptor {
   size_t handle_next;  ///< equal to the limit before a mutator's first handle: compare first
   size_t handle_limit;
   size_t type_header_word;
-  size_t type_fixed_size;   ///< 32 bits wide
-  size_t type_inline_size;  ///< 32 bits wide: the size to bump by; 0: always call the slow path
+  size_t type_fixed_size;  ///< 32 bits wide
+  /// 32 bits wide: the size to bump by. Where the slow path must be called it is more than there is
+  /// room for, which the comparison with the room finds.
+  size_t type_inline_size;
   int block_shift;
   uint32_t tag_shared;
   uint8_t flag_remembered;

@@ -66,10 +66,9 @@ class Mutator final : public MutatorThread {
   ATOLL_ALWAYS_INLINE bool TryAllocate(const Type& type, size_t size, ObjectPtr* object,
                                        Initialize initialize) {
     const uintptr_t address = top_;
-    // A state that is not managed is reported on the slow way, and so is a size of 0: it is the
-    // inline_size of types that are never allocated here, and less 1 it is more than any room.
+    // A state that is not managed is reported on the slow way.
     if (ATOLL_UNLIKELY(!IsManagedIfChecked() || size != type.inline_size ||
-                       size - 1 >= limit_ - address)) {
+                       limit_ - address < size)) {
       return false;
     }
     top_ = address + size;

@@ -100,8 +100,10 @@ struct alignas(64) Type {
   /// elements, kLeaf or kFixed, sendable, may move, without hooks.
   uint32_t plain_size;
   const TypeDetails* details;  ///< what is not needed while tracing: name, long bitmaps, callbacks
-  /// What the inline allocation takes: fixed_size, or 0 where it must leave the object to the slow
-  /// path (elements; non-moving and unsendable types).
+  /// More than there ever is room for, and no object's size.
+  static constexpr uint32_t kNeverInline = UINT32_MAX;
+  /// What the inline allocation takes: fixed_size, or kNeverInline where it must leave the object
+  /// to the slow path (elements; non-moving and unsendable types).
   uint32_t inline_size;
   uint32_t inline_length_end;  ///< the inline allocation takes arrays shorter than this
 
