@@ -64,12 +64,10 @@ class BecomeRun::Rewriter final : public RootVisitor, private SlotVisitor {
   }
   void Remember(Slot slot) {
     RememberedSet& set = region_->own->remembered;
-    const uint8_t flags = LoadFlags(old_object_);
-    if ((flags & header::kLarge) != 0) {
+    if ((LoadFlags(old_object_) & header::kLarge) == 0) {
+      set.AddObject(old_object_);
+    } else {
       RememberSlotOfLarge(*region_, set, old_object_, slot.address());
-    } else if ((flags & header::kRemembered) == 0) {
-      SetFlag(old_object_, header::kRemembered);
-      if (!set.objects.TryPush(old_object_)) set.overflowed = true;
     }
   }
 

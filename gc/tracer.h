@@ -481,7 +481,7 @@ class Tracer final : public RootVisitor, public SlotVisitor {
                   return is_young;
                 });
           });
-      if (!kMajor && young && in_old) RememberObject(object);
+      if (!kMajor && young && in_old) remembered.AddObject(object);
       return;
     }
     stack_.Return(top);
@@ -534,7 +534,7 @@ class Tracer final : public RootVisitor, public SlotVisitor {
           object, type, first, count, [ this, &young ](Slot slot) __attribute__((always_inline)) {
             young |= VisitLater(slot);
           });
-      if (young) RememberObject(object);
+      if (young) remembered.AddObject(object);
     }
   }
 
@@ -565,7 +565,7 @@ class Tracer final : public RootVisitor, public SlotVisitor {
         // The callback visits through VisitSlot, which notes whether any is young.
         young_seen_ = false;
         type.details->trace(ObjectPtr(object), *this);
-        if (!kMajor && young_seen_ && TagOf(object) != young_tag_) RememberObject(object);
+        if (!kMajor && young_seen_ && TagOf(object) != young_tag_) remembered.AddObject(object);
         return;
       }
     }
@@ -586,14 +586,9 @@ class Tracer final : public RootVisitor, public SlotVisitor {
     visit(key.Next());
   }
 
-  void RememberObject(uintptr_t object) {
-    if ((LoadFlags(object) & header::kRemembered) != 0) return;
-    SetFlag(object, header::kRemembered);
-    if (!remembered.objects.TryPush(object)) remembered.overflowed = true;
-  }
   void RememberSlot(uintptr_t object, Slot slot) {
     if ((LoadFlags(object) & header::kLarge) == 0) {
-      RememberObject(object);
+      remembered.AddObject(object);
     } else {
       RememberSlotOfLarge(state_.region, remembered, object, slot.address());
     }

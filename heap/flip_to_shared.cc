@@ -10,15 +10,6 @@
 namespace Atoll {
 namespace {
 
-// The part whose tag the object's head block carries, or null.
-Part* PartOf(RegionState& region, uint32_t object_tag) {
-  Part* found = nullptr;
-  region.ForEachPart([&](Part& part) {
-    if (part.raw_id == object_tag >> tag::kPartShift) found = &part;
-  });
-  return found;
-}
-
 // What is attached to an object is listed in its own part, or in the region's.
 bool HasFinalizer(RegionState& region, uintptr_t object) {
   if (!region.had_finalizers.load(std::memory_order_relaxed)) return false;  // see RegionState
@@ -80,7 +71,7 @@ std::string WrongState(RegionState& region, uintptr_t object, StatusCode* code) 
   const BlockIndex head = space.BlockOf(object);
   const uint32_t object_tag = space.tag(head);
   if ((object_tag & tag::kShared) != 0) return "it is shared already";
-  if (PartOf(region, object_tag) == nullptr) {
+  if (region.PartOf(object_tag) == nullptr) {
     return "it is not of region \"" + region.options.name + "\"";
   }
   const BlockInfo& info = space.info(head);
@@ -105,7 +96,7 @@ void Flip(RegionState& region, uintptr_t object) {
   const BlockIndex head = space.BlockOf(object);
   const BlockInfo& info = space.info(head);
   const uint32_t object_tag = space.tag(head);
-  Part* part = PartOf(region, object_tag);
+  Part* part = region.PartOf(object_tag);
   // Relaxed, all: see RegionState; and types are immutable.
   const Type& type = region.heap.types.OfHeader(HeaderOf(object).load(std::memory_order_relaxed));
   const bool young = (object_tag & tag::kYoung) != 0;

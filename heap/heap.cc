@@ -66,7 +66,8 @@ HeapStats Heap::stats() const {
     stats.regions = state_->regions.size();
     for (const RegionState* region : state_->regions) {
       stats.region_bytes +=
-          region->blocks.load(std::memory_order_relaxed) * kBlockSize;  // statistic
+          region->blocks.load(std::memory_order_relaxed) * kBlockSize;       // statistic
+      stats.adoptions += region->adoptions.load(std::memory_order_relaxed);  // statistic
     }
   }
   platform::MutexLock lock(state_->stats_mutex);
@@ -78,7 +79,7 @@ HeapStats Heap::stats() const {
   stats.major = pauses(state_->major_pauses);
   stats.group = pauses(state_->group_pauses);
   stats.promoted_bytes = state_->promoted_bytes;
-  stats.adoptions = state_->adoptions.load(std::memory_order_relaxed);  // statistic
+  stats.adoptions += state_->adoptions_of_gone_regions;
   stats.safepoints = state_->safepoints.stats();
   return stats;
 }

@@ -65,8 +65,7 @@ struct HeapState {
   Histogram major_pauses;
   Histogram group_pauses;
   uint64_t promoted_bytes = 0;
-
-  std::atomic<uint64_t> adoptions{0};  // relaxed: a statistic
+  uint64_t adoptions_of_gone_regions = 0;
 
   // Relaxed, both: only distinct values matter.
   std::atomic<uint64_t> hash_state;

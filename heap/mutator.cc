@@ -250,7 +250,7 @@ Status Mutator::Pin(ObjectPtr object) {
     return {StatusCode::kInvalidArgument,
             "only private objects are pinned; shared ones never move and need none"};
   }
-  if (!region.Owns(object.address())) {
+  if (region.PartOf(TagOf(object.address())) == nullptr) {
     return {StatusCode::kInvalidArgument,
             "mutator \"" + name() + "\" cannot pin an object that is not of its region \"" +
                 region.options.name + "\"; pin it by a mutator of its own region"};
@@ -308,26 +308,19 @@ void Mutator::AdjustExternalBytes(int64_t delta) {
 
 void Mutator::RememberSlow(ObjectPtr object, Slot slot) {
   const uintptr_t at = object.address();
-  const uint8_t flags = LoadFlags(at);
   RememberedSet& set = record_->remembered;
-  if ((flags & header::kLarge) == 0) {
-    if ((flags & header::kRemembered) != 0) return;
-    SetFlag(at, header::kRemembered);
-    if (!set.objects.TryPush(at)) set.overflowed = true;
-    return;
+  if ((LoadFlags(at) & header::kLarge) == 0) {
+    set.AddObject(at);
+  } else {
+    RememberSlotOfLarge(region_->state(), set, at, slot.address());
   }
-  RememberSlotOfLarge(region_->state(), set, at, slot.address());
 }
 
 void Mutator::RememberForStores(ObjectPtr object) {
   if (!CheckManaged("RememberForStores")) return;
   const uint32_t object_tag = TagOf(object.address());
   if (object_tag == young_tag_ || (object_tag & tag::kShared) != 0) return;
-  const uintptr_t at = object.address();
-  if ((LoadFlags(at) & header::kRemembered) != 0) return;
-  SetFlag(at, header::kRemembered);
-  RememberedSet& set = record_->remembered;
-  if (!set.objects.TryPush(at)) set.overflowed = true;
+  record_->remembered.AddObject(object.address());
 }
 
 void Mutator::StoreIntoSharedSlow(ObjectPtr object, Slot slot, Ref value) {

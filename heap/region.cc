@@ -65,6 +65,11 @@ Region::~Region() {
     region.heap.region_count.store(region.heap.regions.size(),
                                    std::memory_order_relaxed);  // statistic
   }
+  {
+    platform::MutexLock lock(region.heap.stats_mutex);
+    region.heap.adoptions_of_gone_regions +=
+        region.adoptions.load(std::memory_order_relaxed);  // statistic
+  }
   region.persistents->Clear(/*close=*/true);
   RunFinalizers(region.FreeEverything());
   region.FreeList(region.spare_young);
@@ -127,8 +132,8 @@ Status Region::Adopt(Region& source) {
                                       from.young_large_bytes,
                                   std::memory_order_relaxed);
       from.eden_blocks = from.survivor_bytes = from.young_large_bytes = 0;
-      ++to.stats.adoptions;
-      to.heap.adoptions.fetch_add(1, std::memory_order_relaxed);  // statistic
+      to.adoptions.store(to.adoptions.load(std::memory_order_relaxed) + 1,
+                         std::memory_order_relaxed);
       // As where they are added: whoever is given much may allocate little.
       if (external > 0 && to.OldBytes() > to.OldLimit()) {
         for (Mutator* mutator : to.mutators) mutator->RequestPoll(poll_bits::kCollect);
@@ -170,6 +175,7 @@ RegionStats Region::stats() const {
   platform::MutexLock lock(region.allocation_mutex);
   RegionStats stats = region.stats;
   stats.block_bytes = region.blocks.load(std::memory_order_relaxed) * kBlockSize;  // statistic
+  stats.adoptions = region.adoptions.load(std::memory_order_relaxed);              // statistic
   stats.external_bytes = region.ExternalBytes();
   stats.nursery_bytes = region.nursery_blocks * kBlockSize;
   stats.old_limit_bytes = region.OldLimit();

@@ -103,10 +103,11 @@ ATOLL_COLD static Status IsUsed(const RegionState& region, const Mutator& mutato
               " first"};
 }
 
-bool RegionState::Owns(uintptr_t object) {
-  const uint32_t id = heap.space->tag(heap.space->BlockOf(object)) >> tag::kPartShift;
-  bool found = false;
-  ForEachPart([&](const Part& part) { found |= part.raw_id == id; });
+Part* RegionState::PartOf(uint32_t object_tag) {
+  Part* found = nullptr;
+  ForEachPart([&](Part& part) {
+    if (part.raw_id == object_tag >> tag::kPartShift) found = &part;
+  });
   return found;
 }
 

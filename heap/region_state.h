@@ -94,8 +94,9 @@ struct RegionState {
   void SettleBlock(BlockIndex block);
   void SettleLarge(BlockIndex head);
 
-  /// Does the block of an object in the reservation belong to a part of this region? O(parts).
-  bool Owns(uintptr_t object);
+  /// The part whose tag that is, of an object's head block; null: it is not of this region.
+  /// O(parts).
+  Part* PartOf(uint32_t object_tag);
   void AddExternalBytes(int64_t delta);
   size_t BytesUsed() const {
     // Relaxed: exact only while the region is stopped or its allocation_mutex is held.
@@ -196,6 +197,8 @@ struct RegionState {
   double smoothed_mark_rate = 0;        // live bytes traced per nanosecond
 
   RegionStats stats;
+  // Written under allocation_mutex, read without. Relaxed: a statistic.
+  std::atomic<uint64_t> adoptions{0};
   uint64_t promoted_reported = 0;  // of stats.promoted_bytes, in the heap's sum
   std::atomic<uint64_t> slow_allocations{
       0};  // for StressOptions::collect_every; relaxed: a counter

@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "heap/block.h"
+#include "heap/object_model.h"
 #include "heap/segmented_vector.h"
 
 namespace Atoll {
@@ -32,6 +33,12 @@ struct RememberedSet {
   explicit RememberedSet(GroupAllocator& allocator)
       : objects(allocator), slots(allocator), carded(allocator) {}
 
+  /// Lists an old object as a whole, unless it is listed so already.
+  void AddObject(uintptr_t object) {
+    if ((LoadFlags(object) & header::kRemembered) != 0) return;
+    SetFlag(object, header::kRemembered);
+    if (!objects.TryPush(object)) overflowed = true;
+  }
   bool empty() const { return objects.empty() && slots.empty() && carded.empty() && !overflowed; }
   void Splice(RememberedSet& other) {
     objects.Splice(other.objects);

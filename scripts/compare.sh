@@ -33,30 +33,22 @@ run_java() { # WORKLOAD OPTION...
   shift
   if [ "$workload" = safepoint ]; then
     java "$@" -Xlog:safepoint -cp build/release/java Bench safepoint |
-      sed -nE 's/.*Reaching safepoint: ([0-9]+) ns.*/\1/p' | sort -g |
-      awk '{ nanos[NR] = $1 } END { print "java safepoint reach_p50", nanos[int((NR + 1) / 2)] / 1000, "us" }'
+      sed -nE 's/.*Reaching safepoint: ([0-9]+) ns.*/\1/p' |
+      datamash median 1 | awk '{ print "java safepoint reach_p50", $1 / 1000, "us" }'
   else
     java "$@" -Xss16m -cp build/release/java Bench "$workload"
   fi
 }
 
-# From lines `SIDE WORKLOAD METRIC VALUE UNIT`, sorted by value within what comes before it, those of
-# the median, with the least and the most: `SIDE WORKLOAD METRIC MEDIAN UNIT LEAST MOST`.
+# From lines `SIDE WORKLOAD METRIC VALUE UNIT`, one for each: `SIDE WORKLOAD METRIC UNIT MEDIAN LEAST MOST`.
 medians() {
-  sort -k1,3 -k4,4g | awk '
-    function finish() {
-      if (count) print key, count % 2 ? value[(count + 1) / 2] : (value[count / 2] + value[count / 2 + 1]) / 2,
-        unit, value[1], value[count]
-    }
-    { if ($1 " " $2 " " $3 != key) { finish(); key = $1 " " $2 " " $3; count = 0 }
-      value[++count] = $4; unit = $5 }
-    END { finish() }'
+  datamash -W -s -g 1,2,3,5 median 4 min 4 max 4
 }
 
 # Every figure of Atoll that another side has, too: both medians, and the first by the second.
 show_ratios() {
   awk '
-    { name = $2 " " $3; median[$1, name] = $4; unit[name] = $5; range[$1, name] = $6 " to " $7 }
+    { name = $2 " " $3; median[$1, name] = $5; unit[name] = $4; range[$1, name] = $6 " to " $7 }
     $1 == "atoll" { names[++count] = name; next }
     !($1 in seen) { seen[$1]; sides[++others] = $1 }
     END {
@@ -78,7 +70,7 @@ run_compare() {
     [[ $known == *" $workload "* ]] || fail "compare: no such workload: $workload; there are$known"
   done
   need_preset release
-  need java
+  need compare
   build release release bench_programs
   mkdir -p build/release/java
   javac -d build/release/java benchmarks/peer_java/Bench.java || fail "compare: javac failed"
@@ -89,7 +81,7 @@ run_compare() {
       [ $# -eq 0 ] || [[ " $* " == *" $workload "* ]] || continue
       note "compare: round $round of $rounds, $workload"
       for side in atoll $sides; do
-        # Memory that was in use until now is at hand to each; what is fresh can be far dearer.
+        # Each comes after the same: what memory costs to touch first depends on what was in use before.
         build/release/peer-bare touch
         run_side "$side" "$workload" >>"$figures" 2>"$log" || {
           show_log "$log"

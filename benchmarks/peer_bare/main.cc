@@ -2,7 +2,7 @@
 //
 //   alloc-1, alloc-2  an arena that starts anew after each MiB, which stays in the caches
 //   safepoint         a flag polled by another thread: asked until it has been seen
-//   touch             nothing but first touches of 1.5 GiB: after it the system has memory at hand
+//   touch             nothing but first touches of 1.5 GiB, for all to come after the same
 
 #include <sys/mman.h>
 
