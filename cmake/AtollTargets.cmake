@@ -117,6 +117,12 @@ function(atoll_compile_in_batches target)
   endif()
 endfunction()
 
+# atoll_compile_quickly(SOURCE...): without optimization, since what they have is CLI11's parser, which takes 12 s
+# with it. For sources that run once, and have nothing inline that others run often.
+function(atoll_compile_quickly)
+  set_source_files_properties(${ARGN} PROPERTIES COMPILE_OPTIONS -O0)
+endfunction()
+
 # atoll_add_program(NAME SOURCE...): an executable on the static library that sees private headers.
 function(atoll_add_program name)
   add_executable(${name} ${ARGN})

@@ -316,6 +316,20 @@ Result<std::unique_ptr<Heap>> CreateHeap(const HeapOptions& options) {
                       "\": no memory for its type table; raise the address "
                       "space limit (ulimit -v)");
   }
+  const HeapOptions& complete = state->options;
+  if (complete.initial_bytes > complete.limit_bytes) {
+    return Status(StatusCode::kInvalidArgument,
+                  "heap \"" + options.name + "\": initial_bytes, " +
+                      std::to_string(complete.initial_bytes) + ", is more than limit_bytes, " +
+                      std::to_string(complete.limit_bytes) + "; lower it, or raise the limit");
+  }
+  if (!state->pool.MapInitial(complete.initial_bytes)) {
+    return Status(StatusCode::kResourceExhausted,
+                  "heap \"" + options.name + "\": the system refuses the " +
+                      std::to_string(complete.initial_bytes) +
+                      " bytes of initial_bytes; lower it, or raise reservation_bytes and the "
+                      "address space limit (ulimit -v)");
+  }
   state->collector = std::make_unique<CollectorImpl>(*state);
   return std::make_unique<Heap>(std::move(state));
 }

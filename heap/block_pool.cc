@@ -123,6 +123,19 @@ BlockPool::Chunk* BlockPool::AddChunksLocked(size_t count) {
   return head;
 }
 
+bool BlockPool::MapInitial(size_t bytes) {
+  platform::MutexLock lock(mutex_);
+  const size_t blocks = (bytes + kChunkSize - 1) / kChunkSize * kBlocksPerChunk;
+  while (mapped_blocks_ < blocks) {
+    // One by one, so that they are huge pages or small ones as any others.
+    const Chunk* chunk = AddChunksLocked(1);
+    if (chunk == nullptr) return false;
+    platform::TouchFresh(reinterpret_cast<void*>(space_.AddressOf(chunk->first)), kChunkSize);
+  }
+  kept_blocks_ = mapped_blocks_;
+  return true;
+}
+
 // `count` adjacent chunks that are wholly free, or null. A few starts are tried.
 BlockPool::Chunk* BlockPool::FindWholeChunksLocked(size_t count) const {
   int tries = 16;
@@ -309,6 +322,7 @@ uint64_t BlockPool::TakeOutLocked(uint64_t free_since_before, size_t most,
                                   std::vector<BlockIndex>& due) {
   uint64_t oldest = kNever;
   for (Chunk* chunk = whole_.head; chunk != nullptr && due.size() < most;) {
+    if (mapped_blocks_ <= kept_blocks_) return kNever;
     Chunk* next = chunk->next;
     if (chunk->free_since <= free_since_before) {
       whole_.Remove(chunk);

@@ -38,6 +38,10 @@ class BlockPool {
   BlockPool(AddressSpace& space, const Options& options);
   ~BlockPool();
 
+  /// Maps and touches so much, in whole chunks; from then on what is mapped now is kept. False
+  /// where the reservation or the system refuses some of it. Before any other call.
+  bool MapInitial(size_t bytes);
+
   /// One block, or a run of adjacent ones; kNoBlock when the limit, the reservation or the system
   /// refuses. The info's run_blocks is set, all else zero. The contents are undefined, unless
   /// `*zeroed` is set to true.
@@ -52,11 +56,11 @@ class BlockPool {
   static constexpr uint64_t kNever = UINT64_MAX;
   /// What the end of a collection or of a region pays for, some 0.3 ms: others may have freed much.
   static constexpr size_t kDecayInPassingChunks = 4;
-  /// Gives chunks back that were free for decay_nanos, at most `most`; looks at most four times in
-  /// that time while none is due. Returns after how many nanoseconds there may be more to give
-  /// back; kNever: no chunk is free. Others take and give blocks meanwhile.
+  /// Gives chunks back that were free for decay_nanos and are not kept, at most `most`; looks at
+  /// most four times in that time while none is due. Returns after how many nanoseconds there may
+  /// be more to give back; kNever: no such chunk is free. Others take and give blocks meanwhile.
   uint64_t Decay(size_t most = SIZE_MAX);
-  /// Gives every free chunk back.
+  /// Gives every free chunk back that is not kept.
   void ReturnFreeChunks();
 
   size_t mapped_blocks() const;
@@ -88,8 +92,8 @@ class BlockPool {
     void Remove(Chunk* chunk);
   };
 
-  /// Moves the chunks that are wholly free since then to `due`, at most `most`. Returns when the
-  /// oldest of those that stay became free; kNever: none stay.
+  /// Moves the chunks that are wholly free since then and not kept to `due`, at most `most`.
+  /// Returns when the oldest of those that stay became free; kNever: none stay.
   uint64_t TakeOutLocked(uint64_t free_since_before, size_t most, std::vector<BlockIndex>& due);
   /// Without the lock: what the system takes its time for is no matter of the heap's other regions.
   void ReturnToSystem(const std::vector<BlockIndex>& chunks) const;
@@ -116,6 +120,7 @@ class BlockPool {
   ChunkList whole_;                                                // all 64 free
   Chunk* used_by_[kUsers] = {};  // what each takes from first, or null
   size_t mapped_blocks_ = 0;
+  size_t kept_blocks_ = 0;  // not to be given back
   size_t free_blocks_ = 0;
   int64_t external_bytes_ = 0;
   HugePagePolicy huge_page_policy_;

@@ -117,6 +117,7 @@ int main(int argc, char** argv) {
   int repetitions = 1;
   size_t nursery_kib = 0;
   size_t max_nursery_kib = 0;
+  size_t initial_mib = 0;
   bool no_huge_pages = false;
   std::string encoding = "compressed";
   app.add_option("workload", selection.workload, "A workload, or `list`")->required();
@@ -146,6 +147,8 @@ int main(int argc, char** argv) {
   app.add_option("--nursery-kib", nursery_kib, "Size that a nursery starts at; 0: Atoll's default");
   app.add_option("--max-nursery-kib", max_nursery_kib,
                  "Size that a nursery may grow to; 0: Atoll's default");
+  app.add_option("--initial-mib", initial_mib,
+                 "Memory for objects that is touched when a heap is made, and kept");
   app.add_option("--encoding", encoding,
                  "alloc, binary_trees, gcbench, lru_latency: references of 4 bytes in objects, as "
                  "Java's, or of 8; all others: 8")
@@ -179,6 +182,7 @@ int main(int argc, char** argv) {
   }
   world.heap.nursery_bytes = nursery_kib * 1024;
   world.heap.max_nursery_bytes = max_nursery_kib * 1024;
+  world.heap.initial_bytes = initial_mib << 20;
   world.heap.huge_pages = !no_huge_pages;
   if (encoding == "compressed" && IsOfHeap(selection.workload)) {
     world.heap.encoding = Atoll::CompressedPointers::kEncoding;

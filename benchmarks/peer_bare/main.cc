@@ -1,8 +1,12 @@
 // What the machine does with nothing managed: the bounds that figures of Atoll are held against.
 //
 //   alloc-1, alloc-2  an arena that starts anew after each MiB, which stays in the caches
+//   probe             all processors at the same loop for some 50 ms: how long the last took. More
+//   than at other
+//                     times where a processor shares its core with another machine's work
 //   safepoint         a flag polled by another thread: asked until it has been seen
-//   touch             nothing but first touches of 1.5 GiB, for all to come after the same
+//   touch             nothing but first touches of 1.5 GiB, by huge pages: a host that lends memory
+//                     out while it is free has it all given back for a while
 
 #include <sys/mman.h>
 
@@ -13,6 +17,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "benchmarks/workloads/plain_heap.h"
 #include "benchmarks/workloads/selection.h"
@@ -90,6 +95,24 @@ void PolledFlag(const Report& report) {
   report.Figure("stop_1_other_p99", static_cast<double>(latencies.Quantile(0.99)) / 1e3, "us");
 }
 
+void Probe(const Report& report) {
+  constexpr int kIterations = 75'000'000;
+  std::vector<std::thread> threads;
+  const uint64_t began = NowNanos();
+  for (unsigned i = 0; i < std::thread::hardware_concurrency(); ++i) {
+    threads.emplace_back([] {
+      // As many additions at once as a core can do: what shares it takes some of them.
+      uint64_t a = 1, b = 2, c = 3, d = 4, e = 5, f = 6, g = 7, h = 8;
+      for (int k = 0; k < kIterations; ++k) {
+        a += 1, b += 2, c += 3, d += 4, e += 5, f += 6, g += 7, h += 8;
+        asm volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d), "+r"(e), "+r"(f), "+r"(g), "+r"(h));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  report.Figure("time", static_cast<double>(NowNanos() - began) / 1e3, "us");
+}
+
 int Touch() {
   constexpr size_t kBytes = size_t{3} << 29;
   constexpr size_t kPage = 4096;
@@ -98,6 +121,7 @@ int Touch() {
     std::perror("peer-bare: the system refuses 1.5 GiB");
     return 1;
   }
+  madvise(memory, kBytes, MADV_HUGEPAGE);  // refused: the same by small pages
   for (size_t at = 0; at < kBytes; at += kPage) static_cast<volatile char*>(memory)[at] = 1;
   return 0;
 }
@@ -108,7 +132,7 @@ int Touch() {
 int main(int argc, char** argv) {
   bench::Selection selection = bench::Selection::FromCommandLine(
       argc, argv,
-      "What the machine does with nothing managed: alloc-1, alloc-2, safepoint, touch.");
+      "What the machine does with nothing managed: alloc-1, alloc-2, probe, safepoint, touch.");
   const bench::Report report{"bare", selection.workload};
   if (selection.workload == "alloc-1" || selection.workload == "alloc-2") {
     selection.alloc.threads = selection.workload.back() - '0';
@@ -116,11 +140,14 @@ int main(int argc, char** argv) {
     bench::RunAlloc<bench::ArenaHeap>(world, selection.alloc, report);
   } else if (selection.workload == "safepoint") {
     bench::PolledFlag(report);
+  } else if (selection.workload == "probe") {
+    bench::Probe(report);
   } else if (selection.workload == "touch") {
     return bench::Touch();
   } else {
     std::fprintf(stderr,
-                 "peer-bare: unknown workload %s; it has alloc-1, alloc-2, safepoint and touch\n",
+                 "peer-bare: unknown workload %s; it has alloc-1, alloc-2, probe, safepoint and "
+                 "touch\n",
                  selection.workload.c_str());
     return 2;
   }

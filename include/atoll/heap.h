@@ -127,6 +127,10 @@ struct HeapOptions {
   /// Limit on all memory mapped for objects, and external bytes. 0: three quarters of what the
   /// machine or the cgroup has.
   size_t limit_bytes = 0;
+  /// Mapped for objects and touched by CreateHeap, and kept: of free memory only what is beyond
+  /// this goes back to the system. First touches are dear on some virtual machines; these come
+  /// before the program runs. At most limit_bytes; whole pieces of 2 MiB.
+  size_t initial_bytes = 0;
   /// The nursery of a region: where it starts, and what it may grow to; both once for each of its
   /// mutators that runs managed code. 0: the L2 cache; 128 MiB.
   size_t nursery_bytes = 0;
@@ -233,10 +237,11 @@ class Heap {
   /// mutators, the Shared space is left as it is.
   Status CollectAll();
 
-  /// Gives memory back to the system that has been free for decay_nanos, and returns after how many
-  /// nanoseconds there may be more (UINT64_MAX: none is free). Collections do this with up to 8
-  /// MiB at their end, and groups of isolates all the time; without one, whoever stops collecting
-  /// calls it. Any thread, in any state; O(memory that is free), most of it without a lock.
+  /// Gives memory back to the system that has been free for decay_nanos, but for initial_bytes, and
+  /// returns after how many nanoseconds there may be more (UINT64_MAX: none is free). Collections
+  /// do this with up to 8 MiB at their end, and groups of isolates all the time; without one,
+  /// whoever stops collecting calls it. Any thread, in any state; O(memory that is free), most of
+  /// it without a lock.
   uint64_t ReturnFreeMemory();
 
   /// From now on group collections keep what `roots` visits. It must stay until it is removed,

@@ -1,4 +1,6 @@
 // Where is the memory? Every block has one owner (invariant I4), and free memory goes back.
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <atomic>
 #include <barrier>
@@ -276,6 +278,56 @@ TEST_F(Blocks, FreeMemoryGoesBackWithoutACollection) {
   }
   EXPECT_EQ(heap().stats().mapped_bytes, 0u);
   ExpectConserved();
+}
+
+TEST_F(Blocks, InitialMemoryIsTouchedAtFirstAndKept) {
+  constexpr size_t kInitial = 3 * kChunkSize;
+  options().initial_bytes = kInitial - 1;  // whole chunks
+  options().decay_nanos = 1'000'000;
+  HeapState& state = heap().state();
+  EXPECT_EQ(heap().stats().mapped_bytes, kInitial);
+  size_t untouched = 0;
+  state.pool.ForEachFree([&](BlockIndex block) {
+    unsigned char resident[kBlockSize / 4096] = {};
+    ASSERT_EQ(mincore(reinterpret_cast<void*>(state.space->AddressOf(block)), kBlockSize, resident),
+              0);
+    for (const unsigned char page : resident) untouched += (page & 1) == 0 ? 1 : 0;
+  });
+  EXPECT_EQ(untouched, 0u);
+  EXPECT_EQ(heap().ReturnFreeMemory(), UINT64_MAX) << "all that is free is kept";
+  {
+    TestRegion region(heap());
+    Mutator& mutator = region.Enter();
+    for (int i = 0; i < 1000; ++i) ASSERT_TRUE(NewPair(mutator, i));
+    EXPECT_EQ(heap().stats().mapped_bytes, kInitial) << "it is used first";
+    ASSERT_TRUE(mutator.AllocateArray(*types().bytes, 10 * kChunkSize));
+    EXPECT_GT(heap().stats().mapped_bytes, kInitial);
+  }
+  while (heap().ReturnFreeMemory() != UINT64_MAX) platform::YieldThread();
+  EXPECT_EQ(heap().stats().mapped_bytes, kInitial);
+  state.pool.ReturnFreeChunks();
+  EXPECT_EQ(heap().stats().mapped_bytes, kInitial);
+  ExpectConserved();
+}
+
+TEST(InitialMemory, OverTheLimitOrRefusedNamesTheHeapAndTheWayOut) {
+  HeapOptions options;
+  options.name = "small";
+  options.limit_bytes = kChunkSize;
+  options.initial_bytes = kChunkSize + 1;
+  auto over = CreateHeap(options);
+  ASSERT_FALSE(over.ok());
+  EXPECT_EQ(over.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(over.status().message().find("small"), std::string::npos);
+  EXPECT_NE(over.status().message().find("limit_bytes, 2097152"), std::string::npos);
+  options.initial_bytes = kChunkSize;
+  platform::faults::FailNth(platform::faults::Request::kCommit, 1, false);
+  auto refused = CreateHeap(options);
+  platform::faults::Reset();
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.status().code(), StatusCode::kResourceExhausted);
+  EXPECT_NE(refused.status().message().find("initial_bytes"), std::string::npos);
+  EXPECT_TRUE(CreateHeap(options).ok());
 }
 
 TEST_F(Blocks, WithoutPartIdsNoMutatorIsAttached) {
