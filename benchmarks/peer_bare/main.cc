@@ -1,9 +1,8 @@
 // What the machine does with nothing managed: the bounds that figures of Atoll are held against.
 //
 //   alloc-1, alloc-2  an arena that starts anew after each MiB, which stays in the caches
-//   probe             all processors at the same loop for some 50 ms: how long the last took. More
-//   than at other
-//                     times where a processor shares its core with another machine's work
+//   probe             all processors at the same loop for some 40 ms: how long the last took, which
+//                     is more where one shares its core with another machine's work
 //   safepoint         a flag polled by another thread: asked until it has been seen
 //   touch             nothing but first touches of 1.5 GiB, by huge pages: a host that lends memory
 //                     out while it is free has it all given back for a while

@@ -132,10 +132,10 @@ class Refusal : public HeapTest {
       MakeList(region, 2, 1, 5'000);
       for (const auto kind : {Mutator::Collection::kMinor, Mutator::Collection::kMajor}) {
         Collect(mutator, kind);
+        ExpectValid();
+        ExpectIntact(region);
+        ExpectList(region.RootObject(2), 1, 5'000);
       }
-      ExpectValid();
-      ExpectIntact(region);
-      ExpectList(region.RootObject(2), 1, 5'000);
       if (HasFailure()) return;
     }
   }
