@@ -60,21 +60,21 @@ void CollectorImpl::RunMinor(RegionState& region, Kind kind, int group_workers,
   }
 }
 
-void CollectorImpl::CollectStopped(RegionState& region, Kind kind, int workers,
+void CollectorImpl::CollectStopped(RegionState& region, Kind kind, int group_workers,
                                    std::vector<Finalizer>& due, bool compact) {
   if (region.OwnPart() == nullptr) return;  // owns nothing, and cannot be given a part
   VerifyStopped(region, "before");
   const uint64_t start = platform::NowNanos();
-  // A group collection holds the regions_mutex, which choosing free workers would take.
-  RunMinor(region, kind, kind == Kind::kGroup ? workers : 0, due);
+  RunMinor(region, kind, group_workers, due);
   if (kind == Kind::kMinor && pacing::MajorIsDue(region)) {
     kind = Kind::kMajor;
     // What is still young has survived once; the major needs the nursery empty.
     if (!region.own->young.empty()) RunMinor(region, kind, 0, due);
-    workers = MajorWorkers(region);
   }
   if (kind != Kind::kMinor) {
     const uint64_t major_start = platform::NowNanos();
+    // Chosen here: only now is all that is to be marked in the old space.
+    const int workers = group_workers != 0 ? group_workers : MajorWorkers(region);
     MajorCollection major(
         region, {compact || kind == Kind::kGroup || heap_.options.stress.move_everything, workers});
     major.Prepare();
@@ -175,7 +175,7 @@ void CollectorImpl::CollectForAllocation(Mutator& mutator, Urgency urgency) {
   WithRegionStopped(mutator, wanted, [&](RegionState& region, std::vector<Finalizer>& due) {
     if (region.AnyNoCollectScope()) return;
     const bool major = urgency == Urgency::kMemoryShort || pacing::MajorIsDue(region);
-    CollectStopped(region, major ? Kind::kMajor : Kind::kMinor, MajorWorkers(region), due);
+    CollectStopped(region, major ? Kind::kMajor : Kind::kMinor, /*group_workers=*/0, due);
     if (urgency != Urgency::kMemoryShort) return;
     // Nothing could be freed as a block, but perhaps much within blocks.
     if (const BlockIndex block = region.TakeBlocks(1, BlockPool::Allowance::kLimit);
@@ -184,7 +184,7 @@ void CollectorImpl::CollectForAllocation(Mutator& mutator, Urgency urgency) {
     } else if (region.own->recyclable.block_count() > 0 ||
                region.stats.live_bytes / 4 * 5 <
                    region.blocks.load(std::memory_order_relaxed) * kBlockSize) {  // a counter
-      CollectStopped(region, Kind::kMajor, MajorWorkers(region), due, /*compact=*/true);
+      CollectStopped(region, Kind::kMajor, /*group_workers=*/0, due, /*compact=*/true);
     }
     heap_.pool.ReturnFreeChunks();
   });
@@ -202,7 +202,7 @@ Status CollectorImpl::Collect(Mutator& mutator, Mutator::Collection kind) {
       return;
     }
     const bool major = kind == Mutator::Collection::kMajor;
-    CollectStopped(region, major ? Kind::kMajor : Kind::kMinor, MajorWorkers(region), due);
+    CollectStopped(region, major ? Kind::kMajor : Kind::kMinor, /*group_workers=*/0, due);
   });
   return status;
 }

@@ -34,9 +34,10 @@ class CollectorImpl final : public Collector {
   void WithRegionStopped(Mutator& mutator, FunctionRef<bool()> wanted,
                          FunctionRef<void(RegionState&, std::vector<Finalizer>&)> fn);
   /// One collection of one stopped region, with statistics, log and the verifier's knob.
-  void CollectStopped(RegionState& region, Kind kind, int workers, std::vector<Finalizer>& due,
-                      bool compact = false);
-  /// `group_workers`: how many a group collection gives this region; 0 in a private collection.
+  /// `group_workers`: how many a group collection gives this region, which holds the regions_mutex
+  /// that choosing free ones takes; 0 in a private collection, which chooses.
+  void CollectStopped(RegionState& region, Kind kind, int group_workers,
+                      std::vector<Finalizer>& due, bool compact = false);
   void RunMinor(RegionState& region, Kind kind, int group_workers, std::vector<Finalizer>& due);
   /// What a group collection does once the regions are collected; regions_mutex is held.
   SharedCounters CollectShared(const StoppedScope& stopped);

@@ -220,6 +220,24 @@ TEST_F(StatsAndLog, MuchIsCollectedByTheFreeWorkersAndLittleByOne) {
   }
 }
 
+// What is to be marked lies in the nursery until the major's own minor collection moves it.
+TEST_F(StatsAndLog, AMajorThatFindsAllInTheNurseryIsDoneByTheFreeWorkersToo) {
+  options().workers = 3;
+  options().nursery_bytes = 64 << 20;
+  options().max_nursery_bytes = 64 << 20;
+  const HeapOptions& used = heap().state().options;
+  if (IsStressed(heap()) || used.stress.parallel || used.stress.born_old) return;  // as they say
+  TestRegion region(heap());
+  region.Enter();
+  for (size_t i = 0; i < 4; ++i) MakeList(region, i, 1, 200'000);  // 26 MB
+  ASSERT_TRUE(lines_.empty()) << lines_[0];
+  Major(region);
+  ASSERT_FALSE(lines_.empty());
+  const nlohmann::json major = nlohmann::json::parse(lines_.back());
+  EXPECT_EQ(major["event"], "major");
+  EXPECT_EQ(major["workers"], used.workers);
+}
+
 TEST_F(StatsAndLog, AnAdaptiveNurseryGrowsWhenSurvivalAsksForItAndStaysWithinItsBound) {
   options().nursery_bytes = 256 * 1024;
   options().max_nursery_bytes = 2 << 20;
