@@ -51,13 +51,15 @@ void MajorCollection::MergeAdoptedParts() {
         info.age = 0;
       }
     };
-    for (BlockList* list : {&part->young, &part->old, &part->recyclable}) {
-      list->ForEach(space, [&](BlockIndex block) {
+    const auto merge = [&](BlockList& list) {
+      list.ForEach(space, [&](BlockIndex block) {
         retag(block);
         space.info(block).flags |= block_flags::kAdopted;
       });
-      own.old.Splice(space, *list);
-    }
+      own.old.Splice(space, list);
+    };
+    merge(part->young);
+    for (BlockList* list : part->OldLists()) merge(*list);
     for (BlockList* list : {&part->young_large, &part->large}) {
       list->ForEach(space, retag);
       own.large.Splice(space, *list);
@@ -135,6 +137,7 @@ void MajorCollection::Prepare() {
   for (Mutator* mutator : region_.mutators) ForgetRemembered(mutator->record().remembered);
   MergeAdoptedParts();
   own.old.Splice(space, own.recyclable);
+  own.old.Splice(space, own.recyclable_non_moving);
   own.old.ForEach(space, [&](BlockIndex block) {
     std::fill_n(space.marks(block), kMarkWordsPerBlock, 0);
     std::fill_n(space.covers(block), kCoverWordsPerBlock, 0);

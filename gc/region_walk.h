@@ -80,8 +80,7 @@ void ForEachBlock(RegionState& region, Fn fn) {
   region.ForEachPart([&](Part& part) {
     auto each = [&](BlockIndex block) { fn(block, part); };
     part.young.ForEach(space, each);
-    part.old.ForEach(space, each);
-    part.recyclable.ForEach(space, each);
+    for (BlockList* list : part.OldLists()) list->ForEach(space, each);
     part.young_large.ForEach(space, each);
     part.large.ForEach(space, each);
   });

@@ -80,9 +80,15 @@ class RegionVerifier {
     region_.ForEachPart([&](Part& part) {
       part.young.ForEach(
           space_, [&](BlockIndex block) { check(block, part, true, Space::kNew, Space::kNew); });
-      for (BlockList* list : {&part.old, &part.recyclable}) {
-        list->ForEach(
-            space_, [&](BlockIndex block) { check(block, part, false, Space::kOld, Space::kOld); });
+      for (BlockList* list : part.OldLists()) {
+        list->ForEach(space_, [&](BlockIndex block) {
+          check(block, part, false, Space::kOld, Space::kOld);
+          if (status.ok() && list != &part.old && list != &part.OldListOf(space_.info(block))) {
+            status = Violated("I4: block " + Hex(space_.AddressOf(block)) + " of region \"" +
+                              region_.options.name +
+                              "\" is listed as having holes for objects of another kind");
+          }
+        });
       }
       part.young_large.ForEach(space_, [&](BlockIndex block) {
         check(block, part, true, Space::kLarge, Space::kLarge);

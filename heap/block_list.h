@@ -26,6 +26,14 @@ class BlockList {
     head_ = block;
     block_count_ += info.run_blocks;
   }
+  void PushBack(const AddressSpace& space, BlockIndex block) {
+    BlockInfo& info = space.info(block);
+    info.next = kNoBlock;
+    info.previous = tail_;
+    (tail_ == kNoBlock ? head_ : space.info(tail_).next) = block;
+    tail_ = block;
+    block_count_ += info.run_blocks;
+  }
   BlockIndex Pop(const AddressSpace& space) {
     const BlockIndex block = head_;
     if (block != kNoBlock) Remove(space, block);

@@ -1,6 +1,7 @@
 #include "heap/old_allocator.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "heap/heap_state.h"
 #include "heap/region_state.h"
@@ -11,6 +12,10 @@ namespace {
 
 // Of the next hole, this much is fetched ahead.
 constexpr size_t kPrefetched = 512;
+
+// So many blocks with holes are looked at for one that takes a medium object, while fresh ones can
+// be had.
+constexpr size_t kMostLooks = 4;
 
 uint8_t FlagsFor(OldAllocator::Source source) {
   return source == OldAllocator::Source::kNonMoving ? block_flags::kNonMoving : 0;
@@ -42,7 +47,9 @@ bool OldAllocator::NextHole(const AddressSpace& space) {
 
 bool OldAllocator::NextBlock(RegionState& region, Source source, BlockPool::Allowance allowance) {
   const AddressSpace& space = *region.heap.space;
-  BlockIndex next = source == Source::kHolesAndFresh ? region.own->recyclable.Pop(space) : kNoBlock;
+  BlockIndex next = source == Source::kHolesAndFresh ? region.own->recyclable.Pop(space)
+                    : source == Source::kNonMoving   ? region.own->recyclable_non_moving.Pop(space)
+                                                     : kNoBlock;
   if (next == kNoBlock) next = FreshBlock(region, FlagsFor(source), allowance);
   if (next == kNoBlock) return false;
   if (block_ != kNoBlock) region.own->old.Push(space, block_);  // full
@@ -52,10 +59,38 @@ bool OldAllocator::NextBlock(RegionState& region, Source source, BlockPool::Allo
   return true;
 }
 
-bool OldAllocator::NextOverflowBlock(RegionState& region, Source source,
+// Nothing else gives back what is free in a block whose objects cannot be moved out.
+bool OldAllocator::NextOverflowHole(RegionState& region, size_t size, size_t most_looks) {
+  const AddressSpace& space = *region.heap.space;
+  BlockList& blocks = region.own->recyclable_non_moving;
+  const size_t looks = std::min(most_looks, blocks.block_count());
+  for (size_t i = 0; i < looks; ++i) {
+    const BlockIndex block = blocks.Pop(space);
+    const LineMap used = LineMap::Of(space, block);
+    for (int line = used.NextFree(0); line < kLinesPerBlock;) {
+      const int end = used.NextUsed(line);
+      if (static_cast<size_t>(end - line) * kLineSize >= size) {
+        if (overflow_block_ != kNoBlock) region.FileOldBlock(overflow_block_);
+        overflow_block_ = block;
+        overflow_cursor_ = space.AddressOf(block) + static_cast<uintptr_t>(line) * kLineSize;
+        overflow_limit_ = space.AddressOf(block) + static_cast<uintptr_t>(end) * kLineSize;
+        return true;
+      }
+      line = used.NextFree(end);
+    }
+    blocks.PushBack(space, block);  // the next time begins with others
+  }
+  return false;
+}
+
+bool OldAllocator::NextOverflowBlock(RegionState& region, Source source, size_t size,
                                      BlockPool::Allowance allowance) {
+  const bool in_holes = source == Source::kNonMoving;
+  if (in_holes && NextOverflowHole(region, size, kMostLooks)) return true;
   const BlockIndex fresh = FreshBlock(region, FlagsFor(source), allowance);
-  if (fresh == kNoBlock) return false;
+  if (fresh == kNoBlock) {
+    return in_holes && NextOverflowHole(region, size, std::numeric_limits<size_t>::max());
+  }
   const AddressSpace& space = *region.heap.space;
   if (overflow_block_ != kNoBlock) region.own->old.Push(space, overflow_block_);
   overflow_block_ = fresh;
@@ -88,7 +123,7 @@ OldAllocator::Hole OldAllocator::TakeHoleElsewhere(RegionState& region, size_t s
     }
   }
   if (overflow_limit_ - overflow_cursor_ < size &&
-      !NextOverflowBlock(region, Source::kHolesAndFresh, allowance)) {
+      !NextOverflowBlock(region, Source::kHolesAndFresh, size, allowance)) {
     return {};
   }
   const size_t lines = (size + kLineSize - 1) / kLineSize * kLineSize;
@@ -122,7 +157,7 @@ uintptr_t OldAllocator::AllocateMediumSlow(RegionState& region, size_t size, Sou
                                            BlockPool::Allowance allowance) {
   if (overflow_limit_ - overflow_cursor_ < size) {
     platform::MutexLock lock(region.allocation_mutex);
-    if (!NextOverflowBlock(region, source, allowance)) return 0;
+    if (!NextOverflowBlock(region, source, size, allowance)) return 0;
   }
   const uintptr_t at = overflow_cursor_;
   overflow_cursor_ += size;

@@ -13,7 +13,8 @@ struct RegionState;
 
 /// Bump allocation into the free lines of Old blocks (Immix: Blackburn and McKinley, PLDI 2008):
 /// first the holes of recyclable blocks, then fresh blocks; an object over a line's size that does
-/// not fit the hole at hand goes to a fresh block, so that big objects do not waste small holes.
+/// not fit the hole at hand goes to a fresh block, so that big objects do not waste small holes,
+/// or, where it can never move, to a hole that takes it.
 ///
 /// One per collecting thread. Takes blocks under the region's allocation_mutex. Memory is not
 /// zeroed. The caller sets the mark bit of each object it puts there.
@@ -23,7 +24,7 @@ class OldAllocator {
   enum class Source : uint8_t {
     kHolesAndFresh,
     kFresh,      ///< while a major marks: holes are not known
-    kNonMoving,  ///< blocks flagged kNonMoving, for objects that never move
+    kNonMoving,  ///< holes and fresh, of blocks flagged kNonMoving: for objects that never move
   };
 
   /// Null (0) when no block can be had.
@@ -66,7 +67,9 @@ class OldAllocator {
                                BlockPool::Allowance allowance);
   bool NextHole(const AddressSpace& space);
   bool NextBlock(RegionState& region, Source source, BlockPool::Allowance allowance);
-  bool NextOverflowBlock(RegionState& region, Source source, BlockPool::Allowance allowance);
+  bool NextOverflowBlock(RegionState& region, Source source, size_t size,
+                         BlockPool::Allowance allowance);
+  bool NextOverflowHole(RegionState& region, size_t size, size_t most_looks);
 
   // Whoever takes a hole walks it when it is full, in the cache and, at times, in a pause.
   static constexpr size_t kMostHole = 16 * kLineSize;

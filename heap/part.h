@@ -1,11 +1,14 @@
 #ifndef ATOLL_HEAP_PART_H_
 #define ATOLL_HEAP_PART_H_
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
 #include "atoll/mutator.h"
+#include "heap/block.h"
 #include "heap/block_list.h"
+#include "heap/line_map.h"
 #include "heap/remembered_set.h"
 #include "heap/weak_entries.h"
 
@@ -30,15 +33,24 @@ struct Part {
   uint32_t old_tag() const { return raw_id << tag::kPartShift; }
   size_t block_count() const {
     return young.block_count() + old.block_count() + recyclable.block_count() +
-           young_large.block_count() + large.block_count();
+           recyclable_non_moving.block_count() + young_large.block_count() + large.block_count();
   }
+  /// Where a block of kOld belongs that is not being allocated into.
+  BlockList& OldListOf(const BlockInfo& info) {
+    return info.free_lines < kRecyclableLines            ? old
+           : (info.flags & block_flags::kNonMoving) != 0 ? recyclable_non_moving
+                                                         : recyclable;
+  }
+  /// Those of kOld.
+  std::array<BlockList*, 3> OldLists() { return {&old, &recyclable, &recyclable_non_moving}; }
 
   const uint32_t raw_id;
-  BlockList young;        ///< kNew
-  BlockList old;          ///< kOld without usable free lines, or being allocated into
-  BlockList recyclable;   ///< kOld with free lines
-  BlockList young_large;  ///< kLarge, young tag
-  BlockList large;        ///< kLarge
+  BlockList young;                  ///< kNew
+  BlockList old;                    ///< kOld without usable free lines, or being allocated into
+  BlockList recyclable;             ///< kOld with free lines
+  BlockList recyclable_non_moving;  ///< the same, flagged kNonMoving
+  BlockList young_large;            ///< kLarge, young tag
+  BlockList large;                  ///< kLarge
   RememberedSet remembered;
   std::vector<Finalizer> young_finalizers;  ///< of objects that were young when last looked at
   std::vector<Finalizer> finalizers;

@@ -213,8 +213,7 @@ std::vector<Finalizer> RegionState::FreeEverything() {
   });
   ForEachPart([&](Part& part) {
     FreeList(part.young);
-    FreeList(part.old);
-    FreeList(part.recyclable);
+    for (BlockList* list : part.OldLists()) FreeList(*list);
     FreeList(part.young_large);
     FreeList(part.large);
     part.remembered.Clear();
@@ -250,9 +249,7 @@ void RegionState::FileOldBlock(BlockIndex block) {
   const AddressSpace& space = *heap.space;
   BlockInfo& info = space.info(block);
   info.free_lines = static_cast<uint16_t>(kLinesPerBlock - LineMap::Of(space, block).CountUsed());
-  const bool holes =
-      info.free_lines >= kRecyclableLines && (info.flags & block_flags::kNonMoving) == 0;
-  (holes ? own->recyclable : own->old).Push(space, block);
+  own->OldListOf(info).Push(space, block);
 }
 
 BlockIndex RegionState::TakeYoungBlock(BlockPool::Allowance allowance) {

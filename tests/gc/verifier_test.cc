@@ -4,8 +4,11 @@
 #include <thread>
 #include <vector>
 
+#include "heap/heap_state.h"
+#include "heap/region_state.h"
 #include "safepoint/platform.h"
 #include "tests/gc/gc_fixture.h"
+#include "tests/heap/stressed.h"
 
 namespace Atoll {
 namespace {
@@ -218,11 +221,11 @@ TEST_F(Verifier, BlocksAreConservedWhileMemoryGoesBack) {
   for (int i = 0; i < 2'000; ++i) idle.push_back(heap().CreateRegion({}).value());
   TestRegion region(heap());
   Mutator& mutator = region.Enter();
-  constexpr uint64_t kRounds = 1'000;
+  const uint64_t rounds = IsVerified(heap()) ? 200 : 1'000;
   std::atomic<uint64_t> round{0};
   std::atomic<uint64_t> returned{0};
   std::thread returner([&] {
-    for (uint64_t i = 1; i <= kRounds; ++i) {
+    for (uint64_t i = 1; i <= rounds; ++i) {
       while (round.load() < i) platform::SpinPause();
       // At another moment of each verification.
       const uint64_t until = platform::NowNanos() + i % 100 * 500;
@@ -231,7 +234,7 @@ TEST_F(Verifier, BlocksAreConservedWhileMemoryGoesBack) {
       returned.store(i);
     }
   });
-  for (uint64_t i = 1; i <= kRounds; ++i) {
+  for (uint64_t i = 1; i <= rounds; ++i) {
     EXPECT_TRUE(mutator.AllocateArray(*types().bytes, 4 * kChunkSize));
     Major(region);
     round.store(i);
@@ -239,6 +242,22 @@ TEST_F(Verifier, BlocksAreConservedWhileMemoryGoesBack) {
     while (returned.load() < i) platform::YieldThread();
   }
   returner.join();
+}
+
+TEST_F(Verifier, SeesHolesListedForObjectsOfAnotherKind) {
+  TestRegion region(heap());
+  Mutator& mutator = region.Enter();
+  region.SetRoot(0, mutator.Allocate(*types().still));
+  Major(region);
+  const AddressSpace& space = *heap().state().space;
+  Part& part = *region.region().state().own;
+  const BlockIndex block = part.recyclable_non_moving.Pop(space);
+  ASSERT_NE(block, kNoBlock);
+  part.recyclable.Push(space, block);
+  EXPECT_THAT(heap().Verify().message(), ::testing::HasSubstr("for objects of another kind"));
+  part.recyclable.Remove(space, block);
+  part.recyclable_non_moving.Push(space, block);
+  ExpectValid();
 }
 
 TEST_F(Verifier, VerifyingBeforeCollectionsCatchesAMissingBarrierAtOnce) {

@@ -187,6 +187,45 @@ TEST_F(Allocation, NonMovingObjectsAreOldFromTheStartHoweverAllocated) {
   ExpectValid();
 }
 
+// Nothing can be moved out of the blocks of such objects, so holes are all that is given back.
+TEST_F(Allocation, HolesAmongNonMovingObjectsAreFilledAgain) {
+  TypeInfo info;
+  info.name = "StillBytes";
+  info.fixed_size = kElements;
+  info.element_size = 1;
+  info.length_offset = 8;
+  info.flags.non_moving = true;
+  const Type* still_bytes = heap().RegisterType(info).value();
+  for (const size_t length : {16u, 200u, 1'000u, 3'000u}) {
+    SCOPED_TRACE(length);
+    TestRegion region(heap());
+    Mutator& mutator = region.Enter();
+    const size_t count = (size_t{4} << 20) / length;
+    region.SetRoot(0, mutator.AllocateArray(*types().array, count));
+    // Of each 16 KiB, all or nothing lives.
+    const size_t group = 16'384 / length + 1;
+    const auto fill = [&](size_t parity) {
+      for (size_t i = 0; i < count; ++i) {
+        const bool lives = i / group % 2 == parity;
+        if (!lives && parity == 1) continue;
+        const ObjectPtr object = mutator.AllocateArray(*still_bytes, length);
+        ASSERT_TRUE(object);
+        if (lives) Link(mutator, region.RootObject(0), ElementAt(i), object);
+      }
+    };
+    fill(0);
+    Major(region);
+    const uint64_t before = region.region().stats().block_bytes;
+    fill(1);  // as much again as has died
+    // What begins within a line of an object that lives is left, so not all of it fits.
+    EXPECT_LE(region.region().stats().block_bytes, before + before / 8);
+    ExpectValid();
+    for (size_t i = 0; i < count; ++i) {
+      ASSERT_TRUE(Load(region.RootObject(0), ElementAt(i)));
+    }
+  }
+}
+
 TEST_F(Allocation, ChangeTypeKeepsTheObject) {
   TypeInfo info;
   info.name = "OtherPair";

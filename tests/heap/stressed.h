@@ -15,6 +15,10 @@ inline bool IsStressed(const Heap& heap) {
 inline bool IsVerified(const Heap& heap) { return heap.state().options.stress.verify; }
 /// What is large should be smaller then.
 inline bool IsSlow(const Heap& heap) { return ATOLL_TSAN || ATOLL_ASAN || IsVerified(heap); }
+/// Nodes of a list that recursion could not follow: its stack would be over the usual 8 MiB.
+inline size_t HugeListNodes(const Heap& heap) {
+  return IsVerified(heap) ? 300'000 : IsSlow(heap) ? 1'000'000 : 10'000'000;
+}
 
 }  // namespace Atoll
 

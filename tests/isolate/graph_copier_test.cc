@@ -9,7 +9,7 @@ using ::testing::EndsWith;
 using ::testing::HasSubstr;
 
 TEST_F(GraphCopierTest, AListOfMillionsOfNodes) {
-  const size_t nodes = IsSlow(heap()) ? 1'000'000 : 10'000'000;
+  const size_t nodes = HugeListNodes(heap());
   TestRegion source(heap());
   TestRegion receiver(heap());
   source.Enter();

@@ -91,7 +91,7 @@ TEST_F(SendTest, GraphsKeepCyclesSharingAndHashes) {
 }
 
 TEST_F(SendTest, AListOfMillionsOfNodes) {
-  const size_t count = IsSlow(heap()) ? 1'000'000 : 10'000'000;
+  const size_t count = HugeListNodes(heap());
   size_t seen = 0;
   const Receiver receiver = SpawnReceiver([&](Isolate& isolate, Ref message) {
     for (ObjectPtr at = ObjectOf(message); at; at = Load(at, kA)) {
