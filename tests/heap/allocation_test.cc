@@ -1,5 +1,6 @@
 // Does allocation give what was asked for, and refuse what cannot be?
 #include "tests/heap/heap_fixture.h"
+#include "tests/heap/stressed.h"
 
 namespace Atoll {
 namespace {
@@ -196,11 +197,12 @@ TEST_F(Allocation, HolesAmongNonMovingObjectsAreFilledAgain) {
   info.length_offset = 8;
   info.flags.non_moving = true;
   const Type* still_bytes = heap().RegisterType(info).value();
+  const size_t bytes = IsStressed(heap()) ? size_t{1} << 19 : size_t{4} << 20;
   for (const size_t length : {16u, 200u, 1'000u, 3'000u}) {
     SCOPED_TRACE(length);
     TestRegion region(heap());
     Mutator& mutator = region.Enter();
-    const size_t count = (size_t{4} << 20) / length;
+    const size_t count = bytes / length;
     region.SetRoot(0, mutator.AllocateArray(*types().array, count));
     // Of each 16 KiB, all or nothing lives.
     const size_t group = 16'384 / length + 1;
