@@ -70,6 +70,10 @@ foreach(layer IN LISTS ATOLL_LAYERS)
     PRIVATE atoll_warnings ${atoll_dependencies} nlohmann_json::nlohmann_json)
   # One collector for each encoding: each is as much to compile as a batch.
   set_source_files_properties(${large_sources} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+  if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # GCC takes the anonymous namespaces of the sources in a batch for those of headers.
+    target_compile_options(atoll_${layer} PRIVATE -Wno-subobject-linkage)
+  endif()
   list(APPEND atoll_objects $<TARGET_OBJECTS:atoll_${layer}>)
   list(APPEND ATOLL_PRESENT_LAYERS ${layer})
 endforeach()

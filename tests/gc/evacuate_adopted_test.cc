@@ -104,14 +104,23 @@ TEST_F(EvacuateAdopted, IsAPhaseOfItsOwn) {
     step.StepTo(Phase::kEvacuateAdopted);
     const size_t scattered = BlocksOf(receiver, kCount, kKeep);
     const size_t freed = step.major().freed_blocks();
+    // Several workers leave blocks in the source that its sweep knew to be sparse: these are
+    // candidates from the start, and empty now.
+    const size_t emptied = step.major().candidate_blocks();
+    if (!heap().state().options.stress.parallel) {
+      EXPECT_EQ(emptied, 0u);
+    }
     const size_t live = step.major().counters().old_bytes;
     EXPECT_GE(scattered, 90u);
     EXPECT_EQ(step.major().evacuated_adopted_bytes(), 0u);
     step.Step();
     EXPECT_LE(BlocksOf(receiver, kCount, kKeep), 3u);
-    EXPECT_EQ(step.major().evacuated_adopted_bytes(), kCount / kKeep * sizeof(PairObject));
+    const size_t kept = kCount / kKeep * sizeof(PairObject);
+    EXPECT_EQ(emptied == 0, step.major().evacuated_adopted_bytes() == kept);
+    EXPECT_LE(step.major().evacuated_adopted_bytes(), kept);
+    EXPECT_GE(step.major().evacuated_adopted_bytes(), kept / 2);
     EXPECT_EQ(step.major().candidate_blocks(), scattered);
-    EXPECT_EQ(step.major().freed_blocks(), freed + scattered);
+    EXPECT_EQ(step.major().freed_blocks(), freed + scattered - emptied);
     EXPECT_EQ(step.major().counters().old_bytes, live) << "nothing counts twice";
   }
   ExpectThinned(receiver, kCount, kKeep);
