@@ -53,6 +53,14 @@ class LineMap {
   /// The first free (or used) line at or after `line`; kLinesPerBlock if none.
   int NextFree(int line) const { return Next(line, ~uint64_t{0}); }
   int NextUsed(int line) const { return Next(line, 0); }
+  /// Where the first `lines` free lines in a row begin; kLinesPerBlock if there are none.
+  int FirstRun(int lines) const {
+    int start = NextFree(0);
+    while (start < kLinesPerBlock && NextUsed(start) - start < lines) {
+      start = NextFree(NextUsed(start));
+    }
+    return start;
+  }
 
  private:
   int Next(int line, uint64_t flip) const {

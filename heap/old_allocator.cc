@@ -63,22 +63,22 @@ bool OldAllocator::NextBlock(RegionState& region, Source source, BlockPool::Allo
 bool OldAllocator::NextOverflowHole(RegionState& region, size_t size, size_t most_looks) {
   const AddressSpace& space = *region.heap.space;
   BlockList& blocks = region.own->recyclable_non_moving;
+  const auto lines = static_cast<int>((size + kLineSize - 1) / kLineSize);
   const size_t looks = std::min(most_looks, blocks.block_count());
   for (size_t i = 0; i < looks; ++i) {
     const BlockIndex block = blocks.Pop(space);
     const LineMap used = LineMap::Of(space, block);
-    for (int line = used.NextFree(0); line < kLinesPerBlock;) {
-      const int end = used.NextUsed(line);
-      if (static_cast<size_t>(end - line) * kLineSize >= size) {
-        if (overflow_block_ != kNoBlock) region.FileOldBlock(overflow_block_);
-        overflow_block_ = block;
-        overflow_cursor_ = space.AddressOf(block) + static_cast<uintptr_t>(line) * kLineSize;
-        overflow_limit_ = space.AddressOf(block) + static_cast<uintptr_t>(end) * kLineSize;
-        return true;
-      }
-      line = used.NextFree(end);
+    const int start = used.FirstRun(lines);
+    if (start == kLinesPerBlock) {
+      blocks.PushBack(space, block);  // the next time begins with others
+      continue;
     }
-    blocks.PushBack(space, block);  // the next time begins with others
+    if (overflow_block_ != kNoBlock) region.FileOldBlock(overflow_block_);
+    overflow_block_ = block;
+    const uintptr_t base = space.AddressOf(block);
+    overflow_cursor_ = base + static_cast<uintptr_t>(start) * kLineSize;
+    overflow_limit_ = base + static_cast<uintptr_t>(used.NextUsed(start)) * kLineSize;
+    return true;
   }
   return false;
 }
