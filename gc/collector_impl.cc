@@ -27,12 +27,19 @@ int MajorWorkers(const RegionState& region) {
 
 }  // namespace
 
-void CollectorImpl::VerifyStopped(RegionState& region, const char* when) {
-  if (!heap_.options.stress.verify) return;
-  const Status status = VerifyRegion(region);
-  ATOLL_CHECK(status.ok(), "heap \"%s\", region \"%s\", %s a collection: %s",
-              heap_.options.name.c_str(), region.options.name.c_str(), when,
-              status.message().c_str());
+void CollectorImpl::CheckCollected(const RegionState& region, const char* when,
+                                   const Status& verified) {
+  ATOLL_CHECK(verified.ok(), "heap \"%s\", region \"%s\", %s a collection: %s",
+              region.heap.options.name.c_str(), region.options.name.c_str(), when,
+              verified.message().c_str());
+}
+
+void CollectorImpl::CheckRegion(RegionState& region, const char* when) {
+  if (heap_.options.stress.verify) CheckCollected(region, when, VerifyRegion(region));
+}
+
+void CollectorImpl::CheckStops(const RegionState& region, const MutatorThread* own) {
+  if (heap_.options.stress.verify) CheckCollected(region, "at", VerifyStops(region, own));
 }
 
 const char* CollectorImpl::ToString(Kind kind) {
@@ -63,7 +70,7 @@ void CollectorImpl::RunMinor(RegionState& region, Kind kind, int group_workers,
 void CollectorImpl::CollectStopped(RegionState& region, Kind kind, int group_workers,
                                    std::vector<Finalizer>& due, bool compact) {
   if (region.OwnPart() == nullptr) return;  // owns nothing, and cannot be given a part
-  VerifyStopped(region, "before");
+  CheckRegion(region, "before");
   const uint64_t start = platform::NowNanos();
   RunMinor(region, kind, group_workers, due);
   if (kind == Kind::kMinor && pacing::MajorIsDue(region)) {
@@ -102,7 +109,7 @@ void CollectorImpl::CollectStopped(RegionState& region, Kind kind, int group_wor
     heap_.promoted_bytes += region.stats.promoted_bytes - region.promoted_reported;
     region.promoted_reported = region.stats.promoted_bytes;
   }
-  VerifyStopped(region, "after");
+  CheckRegion(region, "after");
 }
 
 SharedCounters CollectorImpl::CollectShared(const StoppedScope& stopped) {
@@ -154,12 +161,16 @@ void CollectorImpl::WithRegionStopped(Mutator& mutator, FunctionRef<bool()> want
   {
     SafepointMutexLock lock(region.collection_mutex);
     if (!wanted()) return;
-    if (region.mutators.size() == 1) {
+    const auto run = [&] {
+      CheckStops(region, &mutator);
       fn(region, due);
+    };
+    if (region.mutators.size() == 1) {
+      run();
     } else {
       const std::vector<MutatorThread*> set(region.mutators.begin(), region.mutators.end());
       heap_.safepoints.StopMutators(set, "region collection", [&](const StoppedScope&) {
-        if (wanted()) fn(region, due);
+        if (wanted()) run();
       });
     }
     Dispatch(due, region);
@@ -214,7 +225,9 @@ Status CollectorImpl::CollectAll() {
         const uint64_t start = platform::NowNanos();
         platform::MutexLock regions(heap_.regions_mutex);
         for (RegionState* region : heap_.regions) {
-          if (!region->AnyNoCollectScope()) due.emplace_back(region, std::vector<Finalizer>());
+          if (region->AnyNoCollectScope()) continue;
+          CheckStops(*region, MutatorThread::Current());
+          due.emplace_back(region, std::vector<Finalizer>());
         }
         const int workers = heap_.options.workers;
         // By I1 the regions are independent: with many, a thread takes one at a time; with few,
@@ -244,6 +257,7 @@ Status CollectorImpl::CollectAll() {
 
 Status CollectorImpl::VerifyAll(const StoppedScope& stopped) {
   for (RegionState* region : heap_.regions) {
+    if (Status status = VerifyStops(*region, MutatorThread::Current()); !status.ok()) return status;
     Status status = VerifyRegion(*region, /*regions_are_held=*/true);
     if (!status.ok()) return status;
   }

@@ -41,7 +41,11 @@ class CollectorImpl final : public Collector {
   void RunMinor(RegionState& region, Kind kind, int group_workers, std::vector<Finalizer>& due);
   /// What a group collection does once the regions are collected; regions_mutex is held.
   SharedCounters CollectShared(const StoppedScope& stopped);
-  void VerifyStopped(RegionState& region, const char* when);
+  /// Under the knob `verify`; what they find is fatal. CheckRegion: the stopped region against
+  /// what VerifyRegion checks. CheckStops: that it is stopped, all but the mutator `own`.
+  void CheckRegion(RegionState& region, const char* when);
+  void CheckStops(const RegionState& region, const MutatorThread* own);
+  static void CheckCollected(const RegionState& region, const char* when, const Status& verified);
   /// All that a collection can be checked against while everybody is stopped; regions_mutex is
   /// held.
   Status VerifyAll(const StoppedScope& stopped);

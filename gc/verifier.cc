@@ -323,6 +323,17 @@ Status VerifyRegion(RegionState& region, bool regions_are_held) {
   return RegionVerifier(region, regions_are_held).Run();
 }
 
+Status VerifyStops(const RegionState& region, const MutatorThread* own) {
+  for (const Mutator* mutator : region.mutators) {
+    if (mutator == own || region.heap.safepoints.Holds(*mutator)) continue;
+    return Violated("I5: the mutator \"" + mutator->name() + "\" of region \"" +
+                    region.options.name +
+                    "\" is not held while the region is collected or verified: it is " +
+                    ToString(mutator->state()) + ", and free to run");
+  }
+  return Status::Ok();
+}
+
 Status VerifyBlocks(HeapState& heap) {
   const AddressSpace& space = *heap.space;
   size_t free_blocks = 0;

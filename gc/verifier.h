@@ -26,6 +26,11 @@ inline Status Violated(std::string message) {
 /// error can name other regions.
 Status VerifyRegion(RegionState& region, bool regions_are_held = false);
 
+/// I5: all mutators of the region but `own`, the one that runs on this thread, are held by a stop
+/// whose function this thread runs. (Null where none of the heap's mutators runs here.)
+/// O(mutators); a lock each.
+Status VerifyStops(const RegionState& region, const MutatorThread* own);
+
 /// With all mutators stopped: I4 over the whole heap (every block free, a region's, Shared's or
 /// Program's).
 Status VerifyBlocks(HeapState& heap);

@@ -51,6 +51,11 @@ Status SafepointManager::Attach(MutatorThread* mutator) {
 
 bool SafepointManager::InsideStop() const { return Impl::Innermost(this) != nullptr; }
 
+bool SafepointManager::Holds(const MutatorThread& target) const {
+  const platform::MutexLock lock(impl_->mutex);
+  return Impl::OwnHolds(this, target) > 0;
+}
+
 Status SafepointManager::Detach(MutatorThread* mutator) {
   if (mutator->manager() != this) {
     return {StatusCode::kInvalidArgument,

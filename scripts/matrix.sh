@@ -36,6 +36,15 @@ run_cell() { # FOLDER PRESET ENVIRONMENT TESTS RESULT-FILE
   esac >"$result"
 }
 
+# What each column's tests run under. Results under other columns than these count for nothing.
+list_columns() {
+  local knob label environment tests
+  for knob in "${knobs[@]}"; do
+    IFS='|' read -r label environment tests <<<"$knob"
+    [ -z "$environment" ] || printf '%s\n' "- $label: \`$environment\`${tests:+, the tests of $tests}"
+  done
+}
+
 # One row of the table, from the results in build/matrix; nothing if there is none.
 row_of() { # ROW
   local prefix=build/matrix/${1%|*}-${1#*|} knob label cell cells=() line
@@ -49,19 +58,19 @@ row_of() { # ROW
 }
 
 write_table() { # FILE
-  local file=$1 row line knob label environment tests fresh begin='<!-- matrix:begin -->' end='<!-- matrix:end -->'
+  local file=$1 row line knob columns begin='<!-- matrix:begin -->' end='<!-- matrix:end -->' fresh earlier
   fresh=$(mktemp)
   mkdir -p "$(dirname "$file")"
   [ -e "$file" ] || printf '# Results\n' >"$file"
+  columns=$(list_columns)
+  earlier=$(sed -n "/^$begin\$/,/^$end\$/p" "$file")
+  [ "$(grep '^- ' <<<"$earlier")" = "$columns" ] || earlier=
   {
     printf '%s\n\n' "$begin"
     printf '%s\n' "Written by \`./run matrix\`; each cell is one run of the tests, those of installing, layers and" \
       "models of protocols left out, with" \
       "\`$cell_environment\`." "The columns:" ""
-    for knob in "${knobs[@]}"; do
-      IFS='|' read -r label environment tests <<<"$knob"
-      [ -z "$environment" ] || printf '%s\n' "- $label: \`$environment\`${tests:+, the tests of $tests}"
-    done
+    printf '%s\n' "$columns"
     printf '\n| preset | off-heap memory | run on |'
     for knob in "${knobs[@]}"; do printf ' %s |' "${knob%%|*}"; done
     printf '\n|---|---|---|'
@@ -70,8 +79,7 @@ write_table() { # FILE
     for row in "${rows[@]}"; do
       # A row that was not run now is an earlier run's, unless the columns have changed since.
       line=$(row_of "$row")
-      [ -n "$line" ] || line=$(grep -F "| ${row%|*} | ${row#*|} |" "$file" | tail -n 1) || true
-      [ "$(tr -dc '|' <<<"$line")" = "$(printf '|%.0s' "" "" "" "" "${knobs[@]}")" ] ||
+      [ -n "$line" ] || line=$(grep -F "| ${row%|*} | ${row#*|} |" <<<"$earlier") ||
         line="| ${row%|*} | ${row#*|} | not run |$(printf ' |%.0s' "${knobs[@]}")"
       printf '%s\n' "$line"
     done
@@ -98,6 +106,10 @@ run_matrix() {
     need_preset "$preset"
   done
   mkdir -p build/matrix
+  if [ "$(list_columns)" != "$(cat build/matrix/columns 2>/dev/null)" ]; then
+    rm -f build/matrix/*.result
+    list_columns >build/matrix/columns
+  fi
   for row in "${rows[@]}"; do
     preset=${row%|*}
     allocator=${row#*|}

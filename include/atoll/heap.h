@@ -250,9 +250,8 @@ class Heap {
   void AddGroupRoots(GroupRoots* roots);
   void RemoveGroupRoots(GroupRoots* roots);
 
-  /// Checks invariants I1 to I4 and I6 (docs/architecture.md) over everything, with all mutators
-  /// stopped, for which I5 holds. The Status names the first violation, and where it is a
-  /// reference the path to it from a root.
+  /// Checks invariants I1 to I6 (docs/architecture.md) over everything, with all mutators stopped.
+  /// The Status names the first violation, and where it is a reference the path to it from a root.
   Status Verify();
 
   SafepointManager& safepoints() const;

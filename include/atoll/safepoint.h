@@ -364,6 +364,8 @@ class SafepointManager {
 
   /// Does this thread run the function of a stop of this manager's?
   bool InsideStop() const;
+  /// Is `target` held by a stop whose function this thread runs? For checks; a lock.
+  bool Holds(const MutatorThread& target) const;
 
   TimeToSafepointStats stats() const;
   /// Stops of the whole group so far (nested ones that were granted at once do not count).

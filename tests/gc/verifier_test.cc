@@ -1,6 +1,10 @@
 // Does the verifier see each invariant broken, and say where? Each test breaks one behind the
 // barrier's back, asks, and mends it.
+#include "gc/verifier.h"
+
+#include <array>
 #include <atomic>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -245,6 +249,30 @@ TEST_F(Verifier, BlocksAreConservedWhileMemoryGoesBack) {
     while (returned.load() < i) platform::YieldThread();
   }
   returner.join();
+}
+
+TEST_F(Verifier, FindsAMutatorThatIsFreeToRun) {
+  const std::unique_ptr<Region> region = heap().CreateRegion({}).value();
+  const std::unique_ptr<Mutator> other = region->AttachMutator("other").value();
+  const std::unique_ptr<Mutator> own = region->AttachMutator("own").value();
+  const ManagedScope managed(*own);
+  const RegionState& state = region->state();
+  const auto free_to_run = AllOf(HasSubstr("I5"), HasSubstr("\"other\""), HasSubstr("native"));
+  EXPECT_THAT(VerifyStops(state, own.get()).message(), free_to_run);
+  // A stop of somebody else does not count, nor one that has ended.
+  const std::array<MutatorThread*, 1> set{other.get()};
+  heap().safepoints().StopMutators(set, "test", [&](const StoppedScope&) {
+    EXPECT_TRUE(VerifyStops(state, own.get()).ok());
+    std::thread([&] { EXPECT_THAT(VerifyStops(state, own.get()).message(), free_to_run); }).join();
+    EXPECT_THAT(VerifyStops(state, nullptr).message(), HasSubstr("\"own\""));
+  });
+  EXPECT_THAT(VerifyStops(state, own.get()).message(), free_to_run);
+  const Status status = heap().safepoints().RunWithMutatorsStopped(
+      SafepointLevel::kGC, "test",
+      [&](const StoppedScope&) { EXPECT_TRUE(VerifyStops(state, own.get()).ok()); });
+  EXPECT_TRUE(status.ok()) << status.message();
+  ExpectValid();
+  EXPECT_TRUE(other->Detach().ok());
 }
 
 TEST_F(Verifier, SeesHolesListedForObjectsOfAnotherKind) {
